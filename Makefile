@@ -1,0 +1,60 @@
+# Python 3.11 or newer and make are all that must be there before.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+# One thread per process: sums come out the same on every machine, and two processes do not fight for two cores.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout=300 \
+	--nbval-kernel-startup-timeout=120
+PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+
+.PHONY: run test test-lesson lint lab refresh gpu clean help
+.DEFAULT_GOAL := help
+
+run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), then say where the report is
+	$(BIN)/covidseg notebooks run --budget smoke --jobs $(JOBS)
+
+test: $(READY)  ## set up and test everything: code, and every notebook in the smoke budget (at most ten minutes)
+	@status=0; $(MAKE) --no-print-directory lint || status=1; \
+	COVIDSEG_BUDGET=smoke $(PYTEST) $(NBVAL) notebooks tests || status=1; exit $$status
+
+test-lesson: $(READY)  ## run every notebook as committed, in the lesson budget, and compare its checked cells
+	$(PYTEST) $(NBVAL) --timeout=1800 notebooks
+
+lint: $(READY)  ## check the style of all code, notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and rewrite the README's table
+	$(BIN)/covidseg notebooks refresh
+	$(BIN)/covidseg notebooks table
+
+gpu: $(READY)  ## train and evaluate with the paper's settings on a GPU, on real data
+	$(BIN)/covidseg notebooks run 40 --budget paper -p device=cuda --timeout 86400
+
+clean:  ## remove the environment, caches and runs; data stay
+	rm -rf $(VENV) runs build .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## say what each target does
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Made again only when a list of packages changes, so a second `make run` starts at once.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "covidseg needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): about 2 GB, a few minutes, once."
+	@$(PIP) --no-compile -r requirements.lock
+	@$(PIP) --no-deps -e .
+	@touch $@

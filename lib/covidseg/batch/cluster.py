@@ -1,0 +1,112 @@
+"""Hand the runs to workers and yield what becomes of each, whatever dies on the way."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from covidseg.batch import worker
+from covidseg.batch.plan import Run
+from covidseg.errors import UserError
+from covidseg.experiments.source import source_key
+from covidseg.results import write_json
+
+PATIENCE = 1.0  # seconds between two looks at a run that another batch is doing
+START = 60  # seconds to wait for a scheduler's first worker
+
+
+@contextmanager
+def connect(workers: int = 1, scheduler: str | None = None):
+    """A dask client: of a cluster on this machine's loopback address, or of a scheduler that is already running."""
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        with _client_of(scheduler) as client:
+            yield client
+        return
+    home = dict(host="127.0.0.1", dashboard_address="127.0.0.1:0", worker_dashboard_address="127.0.0.1:0")
+    size = dict(n_workers=workers, threads_per_worker=1, processes=True, memory_limit=0)
+    with (
+        LocalCluster(**home, **size, silence_logs="CRITICAL") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _client_of(scheduler: str):
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"No scheduler answers at {scheduler} ({type(error).__name__}). Start one: dask scheduler."
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=START)
+        except Exception as error:  # dask's own TimeoutError or Python's, by version
+            raise UserError(f"The scheduler {scheduler} has no worker. Start one: dask worker {scheduler}.") from error
+        yield client
+
+
+def outcomes(client, runs: list[Run], folder: Path, timeout: float) -> Iterator[dict]:
+    """Do the runs; yield the outcome of each as it comes, see `work.do`.
+
+    A run that another batch is doing is looked at again until that batch is through with it. A worker that dies is
+    replaced and its run done by another, up to three times. Stopping the loop ends what is running.
+    """
+    write_json(folder / "runs.json", {"runs": [run.to_dict() for run in runs]})
+    _check_workers(client, folder)
+    try:
+        yield from _as_they_come(client, runs, folder, timeout)
+    except BaseException:  # Ctrl-C, or the reader has had enough
+        with suppress(Exception):
+            client.run(worker.stop_running)
+        raise
+
+
+def _as_they_come(client, runs, folder, timeout) -> Iterator[dict]:
+    from distributed import as_completed
+
+    def submit(run: Run):
+        future = client.submit(worker.run_on_worker, run.to_dict(), str(folder.resolve()), timeout, pure=False)
+        waiting[future.key] = run
+        return future
+
+    waiting: dict[str, Run] = {}
+    queue = as_completed([submit(run) for run in runs], loop=client.loop)
+    for future in queue:
+        run = waiting.pop(future.key)
+        told = _told(future, run)
+        if told["status"] == "busy":
+            if not any(not f.done() for f in queue.futures):
+                time.sleep(PATIENCE)  # nothing else to do
+            queue.add(submit(run))
+        else:
+            yield told
+
+
+def _told(future, run: Run) -> dict:
+    """The outcome, also where no process was left to tell it."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    what = (
+        "its worker died three times" if type(error).__name__ == "KilledWorker" else f"{type(error).__name__}: {error}"
+    )
+    return run.to_dict() | {"status": "failed", "error": what, "results": {}, "seconds": 0.0}
+
+
+def _check_workers(client, folder: Path) -> None:
+    """Workers must see the folder and run this very code; else every run would fail, one by one."""
+    for address, seen in client.run(worker.can_see, str(folder.resolve())).items():
+        if not seen:
+            raise UserError(
+                f"Worker {address} does not see {folder}: all workers need the same folder at the same path."
+            )
+    ours = source_key()
+    for address, theirs in client.run(source_key).items():
+        if theirs != ours:
+            raise UserError(f"Worker {address} runs another version of covidseg: install the same one, start it again.")

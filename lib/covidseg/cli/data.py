@@ -1,0 +1,105 @@
+"""`covidseg data`: what data there are, getting them, storing them ready to train on, checking them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(
+    help="List, fetch, prepare and check data sets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_Mirror = Annotated[
+    Path | None,
+    typer.Option("--mirror", help="Folder laid out like data/raw to take files from (or COVIDSEG_MIRROR)."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(data, name="data")
+
+
+@data.command(name="list")
+def list_(mirror: _Mirror = None) -> None:
+    """Every source of the catalogue, its licence, and whether it is on this machine.
+
+    \b
+    Example:
+      covidseg data list
+    """
+    from covidseg.data.catalog import last_checked, sources
+    from covidseg.data.fetch import present
+
+    typer.echo("phantom, phantom3d: always there, seeded, no licence to ask for\n")
+    for source in sources().values():
+        here = present(source, mirror)
+        typer.echo(f"{source.name} ({source.kind}): {source.title}")
+        typer.echo(f"  licence: {source.licence}")
+        typer.echo(f"  {'by hand: ' + source.home if source.manual else 'covidseg data fetch ' + source.name}")
+        typer.echo(f"  here: {here or 'no'}")
+    typer.echo(f"\nAddresses last checked {last_checked()}.")
+
+
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name that `covidseg data list` prints.")],
+    mirror: _Mirror = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the mirror's files instead of using them there.")] = False,
+) -> None:
+    """Download NAME (or take it from a mirror), verify it, unpack it. An interrupted download goes on.
+
+    \b
+    Example:
+      covidseg data fetch p9
+      covidseg data fetch p9 --mirror /media/classroom/covid
+    """
+    from covidseg.data.fetch import fetch as get
+
+    typer.echo(f"Ready in {get(name, mirror, copy=copy, echo=typer.echo)}")
+
+
+@data.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="ct100, semiseg, p9, p20 or p1110.")], mirror: _Mirror = None
+) -> None:
+    """Store NAME as arrays that train fast, with fold statistics and fingerprint, under data/prepared.
+
+    \b
+    Example:
+      covidseg data prepare p20
+    """
+    from covidseg.data.prepare import prepare as store
+
+    store(name, mirror, echo=typer.echo)
+
+
+@data.command()
+def check(
+    name: Annotated[str, typer.Argument(help="ct100, semiseg, p9, p20 or p1110.")], mirror: _Mirror = None
+) -> None:
+    """Read every file of NAME and print one line per volume; exit 1 if one is missing, damaged or misfit.
+
+    \b
+    Example:
+      covidseg data check p9
+    """
+    from covidseg.data import prepare as preparing
+    from covidseg.data.layouts import WHOLE
+    from covidseg.errors import UserError
+
+    rows = preparing.check(name, mirror)
+    columns = [c for c in rows[0] if c != "problem"]
+    width = {c: max(len(c), *(len(str(row[c])) for row in rows)) for c in columns}
+    typer.echo("  ".join(c.ljust(width[c]) for c in columns))
+    for row in rows:
+        typer.echo("  ".join(str(row[c]).ljust(width[c]) for c in columns) + f"  {row['problem'] or 'ok'}")
+    missing = preparing.missing_ids(name, mirror)
+    typer.echo(f"{len(rows)} of {WHOLE[name]} volumes; the paper's folds name {len(missing)} slices not here.")
+    if state := preparing.prepared_differs(name):
+        typer.echo(f"prepared: {state}")
+    bad = [row for row in rows if row["problem"]]
+    if bad:
+        raise UserError(f"{name}: {len(bad)} of {len(rows)} volumes have a problem, first: {bad[0]['problem']}")

@@ -1,0 +1,100 @@
+"""``covidseg evaluate``: score trained weights on a set of cases."""
+
+from typing import Annotated
+
+import typer
+
+Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
+Fold = Annotated[int, typer.Option(min=1, max=5)]
+Split = Annotated[str, typer.Option(help="train, val or test")]
+Protocol = Annotated[str, typer.Option(help="clean, miniseg or infnet")]
+Size = Annotated[str, typer.Option(help="auto, native, or a side in pixels such as 512")]
+Cases = Annotated[int, typer.Option(min=1, help="phantoms to score")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+PerCase = Annotated[bool, typer.Option("--cases-csv", help="print the row of every case as CSV instead")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="file, run folder, or CT100-1, phantom, ...")],
+    dataset: Dataset = "phantom",
+    fold: Fold = 1,
+    split: Split = "val",
+    protocol: Protocol = "clean",
+    size: Size = "auto",
+    cases: Cases = 32,
+    device: Device = "auto",
+    per_case: PerCase = False,
+    json: Json = False,
+) -> None:
+    """Score CHECKPOINT on the cases of one split: means, and how many cases stand behind each.
+
+    Of a run folder last.pt is taken, the honest choice; name best.pt for the authors' way. `--size auto` scores "clean"
+    on each case's own grid and the papers' protocols at the size the weights were trained for.
+
+    \b
+    Example: covidseg evaluate runs/first --dataset phantom --protocol clean
+             covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol miniseg --json
+    """
+    from covidseg.data import load_dataset
+    from covidseg.models.official import weights
+    from covidseg.training import evaluate as score
+
+    loaded = weights(_file(checkpoint))
+    side = _side(size, loaded.preprocessing.size, protocol)
+    options = {"n": cases, "size": loaded.preprocessing.size} if dataset == "phantom" else {}
+    chosen = load_dataset(dataset, split, fold, **options)
+    scores = score(loaded.model, chosen, loaded.preprocessing, protocol, size=side, device=_device(device))
+    if json:
+        typer.echo(_as_json(scores, loaded, chosen))
+    elif per_case:
+        typer.echo(_as_csv(scores))
+    else:
+        typer.echo(f"{loaded.label} on {chosen!r}\n{scores}")
+
+
+def _file(checkpoint: str) -> str:
+    """A run folder stands for its last.pt."""
+    from pathlib import Path
+
+    return str(Path(checkpoint) / "last.pt") if Path(checkpoint).is_dir() else checkpoint
+
+
+def _side(size: str, trained: int, protocol: str) -> int | None:
+    from covidseg.errors import UserError
+
+    if size in ("auto", "native"):
+        if size == "native" and protocol != "clean":
+            raise UserError(f"the {protocol} protocol works at one size for all: give --size {trained}, or auto.")
+        return None
+    if not size.isdigit() or int(size) < 1:
+        raise UserError(f"--size is {size!r}: give auto, native, or a side in pixels such as 512.")
+    return int(size)
+
+
+def _device(name: str):
+    from covidseg.inference import choose_device
+
+    return choose_device(name)
+
+
+def _as_json(scores, loaded, dataset) -> str:
+    from json import dumps
+
+    about = {"weights": loaded.label, "data": dataset.name, "fingerprint": dataset.fingerprint()}
+    return dumps(about | scores.to_dict(), indent=1)
+
+
+def _as_csv(scores) -> str:
+    from csv import DictWriter
+    from io import StringIO
+
+    text = StringIO()
+    writer = DictWriter(text, list(scores.cases[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(scores.cases)
+    return text.getvalue().rstrip("\n")

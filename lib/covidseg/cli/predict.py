@@ -1,0 +1,45 @@
+"""``covidseg predict``: segment the infection in one scan."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="mask to write: .nii.gz, or .png for a single image")]
+Weights = Annotated[str | None, typer.Option(help="CT100, CT100-3, P9, phantom, ... or a checkpoint file")]
+LungMask = Annotated[Path | None, typer.Option(help="lung mask on the scan's grid; nothing is predicted outside")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+Intensity = Annotated[str, typer.Option(help="what the values are: auto, HU, grey (0..255), HU+1024")]
+Force = Annotated[bool, typer.Option("--force", help="replace files that exist")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("predict")(predict)
+
+
+def predict(
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="NIfTI file, DICOM folder, image, or folder of images")],
+    out: Out,
+    weights: Weights = None,
+    lung_mask: LungMask = None,
+    json: Json = False,
+    device: Device = "auto",
+    intensity: Intensity = "auto",
+    force: Force = False,
+) -> None:
+    """Segment the infection in SCAN; write its mask, a CSV of the slices and a picture.
+
+    The mask has the shape and affine of SCAN. Beside OUT.nii.gz go OUT_slices.csv (infected area of each slice) and
+    OUT_overlay.png (the most affected slices). Without --weights the MiniSeg authors' CT100 weights are used if they
+    are on this machine, else the bundled ones, trained on phantoms. For teaching and research, not for diagnosis.
+
+    \b
+    Example: covidseg predict chest.nii.gz -o mask.nii.gz
+             covidseg predict dicom_folder -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
+    """
+    from covidseg.scan_report import segment_scan
+
+    settings = dict(weights=weights, lung_mask=lung_mask, device=device, intensity=intensity, force=force)
+    report = segment_scan(scan, out, **settings)
+    typer.echo(report.json() if json else "\n".join(report.lines()))

@@ -1,0 +1,49 @@
+"""``covidseg report``: a paper's table beside our runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("report")(report)
+
+
+def report(
+    table: Annotated[str | None, typer.Argument(help="A table such as miniseg/table2; none lists them.")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Take the run records in this folder only; by default results/ and runs/.")
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Runs on this data set, such as ct100 or phantom.")] = None,
+    budget: Annotated[str | None, typer.Option(help="smoke, lesson or paper; the largest there is by default.")] = None,
+    selection: Annotated[str | None, typer.Option(help="best or last epoch; the paper's own rule by default.")] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per row and metric.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Rewrite the committed tables from results/ instead.")] = False,
+    adopt: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy a batch's run records into results/, to be committed.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="As --write, but change nothing: exit 1 if one is old.")
+    ] = False,
+) -> None:
+    """Print a paper's table: paper, ours, difference, data, number of runs, spread, and what is missing at what cost.
+
+    \b
+    Example:
+      covidseg report miniseg/table2
+      covidseg report miniseg/table4 --data phantom --selection last --csv
+    """
+    from covidseg import experiments
+    from covidseg.experiments import command
+
+    if adopt is not None:
+        command.adopt(adopt)
+    elif write or check:
+        if not command.rewrite(check):
+            raise typer.Exit(1)
+    elif table is None:
+        for name in experiments.list_tables():
+            typer.echo(f"{name:<18}{experiments.load_table(name).title}")
+    else:
+        typer.echo(command.report(table, records, data, budget, selection, as_csv).rstrip("\n"))

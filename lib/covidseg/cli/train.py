@@ -1,0 +1,116 @@
+"""``covidseg train``: train one network on one fold."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
+Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
+Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
+Fold = Annotated[int, typer.Option(min=1, max=5, help="fold that is held back for validation")]
+RecipeName = Annotated[str, typer.Option("--recipe", help="released, paper, lesson or quick")]
+Epochs = Annotated[int | None, typer.Option(help="instead of the recipe's")]
+Batch = Annotated[int | None, typer.Option(help="slices per step, instead of the recipe's")]
+Lr = Annotated[float | None, typer.Option(help="first learning rate, instead of the recipe's")]
+Cases = Annotated[int, typer.Option(min=1, help="phantoms to train on; half as many validate")]
+Seed = Annotated[int, typer.Option(min=0, help="of weights, order, augmentation and dropout")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="float32, bf16 or fp16")]
+Compile = Annotated[bool, typer.Option("--compile", help="torch.compile: minutes first, pays off in long GPU runs")]
+MicroBatch = Annotated[int | None, typer.Option(help="slices at a time, if memory is short")]
+Every = Annotated[int, typer.Option("--checkpoint-every", min=1, help="steps between two checkpoints")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on where the run in the folder stopped")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("train")(train)
+
+
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="a name that `covidseg models` lists")],
+    out: Out,
+    variant: Variant = "",
+    dataset: Dataset = "phantom",
+    fold: Fold = 1,
+    recipe: RecipeName = "lesson",
+    epochs: Epochs = None,
+    batch: Batch = None,
+    lr: Lr = None,
+    cases: Cases = 64,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: PrecisionName = "float32",
+    compile: Compile = False,
+    micro_batch: MicroBatch = None,
+    checkpoint_every: Every = 100,
+    resume: Resume = False,
+) -> None:
+    """Train MODEL on one fold; print a line per epoch, then the best and the last epoch.
+
+    A run that was stopped, in any way, goes on with --resume and the same options. On several GPUs:
+    `torchrun --nproc-per-node 4 --no-python covidseg train ...`.
+
+    \b
+    Example: covidseg train miniseg --dataset phantom --fold 1 --recipe lesson --seed 0 -o runs/first
+             covidseg train miniseg --dataset p9 --fold 1 --recipe released --device cuda -o runs/p9-1 --resume
+    """
+    import os
+
+    from covidseg.data import load_dataset
+    from covidseg.errors import UserError
+    from covidseg.experiments import variant_options
+    from covidseg.training import recipe as named_recipe
+    from covidseg.training import train as run
+    from covidseg.training.history import describe
+
+    # torchrun starts the same command in every process; only the first may speak
+    say = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
+    changes = {"epochs": epochs, "batch": batch, "lr": lr}
+    chosen = named_recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
+    if (out / "last.pt").exists() and not resume:
+        raise UserError(f"{out} holds a run already: --resume goes on with it, another --out begins a new one.")
+    options = variant_options(model, variant)
+    network = _network(model, options, seed)
+    train_set, val_set = (load_dataset(dataset, part, fold, **_size(dataset, chosen, cases, part)) for part in PARTS)
+    history = run(
+        network,
+        train_set,
+        val_set,
+        chosen,
+        seed=seed,
+        device=device,
+        out=out,
+        resume=resume,
+        name=model,
+        options=options,
+        precision=precision,
+        compile=compile,
+        micro_batch=micro_batch,
+        checkpoint_every=checkpoint_every,
+        report=lambda row: say(describe(row)),
+    )
+    for line in history.lines():
+        say(line)
+    say(f"{out}: last.pt, best.pt, curves.csv, run.json")
+
+
+PARTS = ("train", "val")
+
+
+def _network(name, options, seed):
+    """The network with the first weights of that seed."""
+    import torch
+
+    from covidseg import create_model
+
+    torch.manual_seed(seed)
+    return create_model(name, **options)
+
+
+def _size(dataset, recipe, cases, part) -> dict:
+    """How many phantoms, and how large; a real set is as large as it is."""
+    if dataset != "phantom":
+        return {}
+    count = cases if part == "train" else max(1, cases // 2)
+    return {"n": count, "size": max(scale.side for scale in recipe.scales)}

@@ -1,0 +1,256 @@
+"""From a slice in its own units to the tensor a network sees, and MiniSeg's four-scale augmentation.
+
+Sources: Qiu et al., AAAI 2021 ("standard cropping and random flipping") and, where the paper is silent, the
+authors' published training script: sizes, crop bounds, order of the steps and the direction of the flip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from covidseg.errors import UserError, unknown_name
+
+INTENSITIES = ("HU", "grey")
+
+
+class Window(NamedTuple):
+    """The range of CT numbers shown as black to white: ``level`` is its centre, ``width`` its extent, both in HU."""
+
+    level: float
+    width: float
+
+    @property
+    def low(self) -> float:
+        return self.level - self.width / 2
+
+    @property
+    def high(self) -> float:
+        return self.level + self.width / 2
+
+
+LUNG = Window(-500, 1500)  # -1250..250 HU: the window in which half of P20 is published (Ma et al. 2020)
+MEDIASTINUM = Window(40, 400)  # -160..240 HU: soft tissue; the lungs turn black
+BONE = Window(400, 1800)  # -500..1300 HU
+WINDOWS = {"lung": LUNG, "mediastinum": MEDIASTINUM, "bone": BONE}
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def to_grey(image: np.ndarray, intensity: str, window: Window = LUNG) -> np.ndarray:
+    """CT numbers or stored grey levels as float32 in 0..1.
+
+    image : any shape; HU, or grey levels 0..255
+    intensity : "HU" applies ``window``; "grey" divides by 255 and leaves the window alone, because a grey picture
+        was windowed by whoever made it
+    Raises UserError for another intensity or a window without width.
+
+    >>> to_grey(np.array([-1250.0, -500.0, 250.0]), "HU").tolist()
+    [0.0, 0.5, 1.0]
+    """
+    image = np.asarray(image, dtype=np.float32)
+    if intensity == "grey":
+        return np.clip(image / np.float32(255), 0, 1)
+    if intensity != "HU":
+        raise unknown_name("intensity", intensity, INTENSITIES)
+    window = Window(*window)
+    if not window.width > 0:
+        raise UserError(f"A window of width {window.width:g} HU shows nothing: give a width above 0, e.g. 1500.")
+    return np.clip((image - np.float32(window.low)) / np.float32(window.width), 0, 1)
+
+
+def resize_image(image: torch.Tensor, size: int | tuple[int, int], *, antialias: bool = False) -> torch.Tensor:
+    """Bilinear resize of the last two axes, as cv2.INTER_LINEAR: half-pixel centres, no antialiasing.
+
+    image : float (H, W), (C, H, W) or (B, C, H, W); size : side, or (rows, columns)
+    antialias : True widens the kernel when shrinking, as PIL does (Inf-Net's loader)
+    """
+    batch = image.reshape(-1, 1, *image.shape[-2:])
+    resized = F.interpolate(batch, size=_rows_columns(size), mode="bilinear", align_corners=False, antialias=antialias)
+    return resized.reshape(*image.shape[:-2], *resized.shape[-2:])
+
+
+def resize_mask(mask: torch.Tensor, size: int | tuple[int, int]) -> torch.Tensor:
+    """Nearest-neighbour resize of the last two axes, as cv2.INTER_NEAREST: output x reads input floor(x * in / out).
+
+    mask : any dtype, (..., H, W). No new label can appear, which is why labels are never interpolated.
+    """
+    rows, columns = (_nearest_index(old, new) for old, new in zip(mask.shape[-2:], _rows_columns(size), strict=True))
+    return mask[..., rows[:, None].to(mask.device), columns[None, :].to(mask.device)]
+
+
+def _nearest_index(old: int, new: int) -> torch.Tensor:
+    # cv2 inverts the scale twice in double precision, so floor may land one pixel below the exact fraction:
+    # P9's 630 -> 768 does at 5 of 768 positions. Labels should fall where the authors' fell.
+    scale = 1.0 / (new / old)
+    return torch.floor(torch.arange(new, dtype=torch.float64) * scale).long().clamp_(max=old - 1)
+
+
+def _rows_columns(size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """All that stands between a slice and the network, kept with the weights so that both travel together.
+
+    size : side of the square input; mean, std : per channel (R, G, B), in grey 0..1; window : for HU images
+    antialias : how to shrink, see resize_image
+    The default statistics are neutral; fit them on the training fold with `Preprocessing.fit`.
+    """
+
+    size: int = 512
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    window: Window = LUNG
+    antialias: bool = False
+
+    def __post_init__(self):
+        # JSON gives lists; a frozen dataclass is filled in through object.__setattr__
+        object.__setattr__(self, "size", int(self.size))
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        object.__setattr__(self, "window", Window(*(float(v) for v in self.window)))
+        if self.size < 1:
+            raise UserError(f"Preprocessing: size is {self.size}; give the side in pixels, e.g. 512.")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(v) for v in self.mean + self.std):
+            raise UserError(f"Preprocessing: mean {self.mean} and std {self.std} must be three finite numbers each.")
+        if min(self.std) <= 0:
+            raise UserError(f"Preprocessing: std {self.std} must be above 0 (is every training image of one grey?).")
+
+    def normalise(self, image: np.ndarray, intensity: str = "HU") -> torch.Tensor:
+        """(H, W) in HU or grey -> float32 (3, H, W) at native resolution: grey, minus mean, over std."""
+        grey = torch.from_numpy(to_grey(image, intensity, self.window))
+        if grey.ndim != 2:
+            raise UserError(f"Preprocessing takes one slice (H, W); got shape {tuple(grey.shape)}.")
+        mean, std = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (self.mean, self.std))
+        return (grey[None] - mean) / std  # 3, H, W
+
+    def apply(self, image: np.ndarray, intensity: str = "HU") -> torch.Tensor:
+        """(H, W) in HU or grey -> float32 (3, size, size). Code: normalised at native resolution, then resized."""
+        return resize_image(self.normalise(image, intensity), self.size, antialias=self.antialias)
+
+    @classmethod
+    def fit(cls, cases: Iterable, **options) -> Preprocessing:
+        """Preprocessing whose statistics are those of the training ``cases`` (see fold_statistics)."""
+        mean, std = fold_statistics(cases, options.get("window", LUNG))
+        return cls(mean=mean, std=std, **options)
+
+    def to_dict(self) -> dict:
+        """Plain numbers and lists, ready for JSON and for a weights-only checkpoint."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> Preprocessing:
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("preprocessing setting", name, known)
+        return cls(**values)
+
+
+def fold_statistics(cases: Iterable, window: Window = LUNG) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std of a training fold as the authors' code takes them, in grey 0..1, each repeated for R, G, B.
+
+    cases : training cases of the fold, anything with `.image` and `.intensity`
+    mean = average over images of the image's mean; std = average over images of the image's own population std.
+    That is not the std of all pixels pooled, which would also hold how images differ from one another.
+    Raises UserError if there is no case.
+    """
+    means, stds = [], []
+    for case in cases:
+        grey = to_grey(case.image, case.intensity, window)
+        means.append(float(grey.mean(dtype=np.float64)))
+        stds.append(float(grey.std(dtype=np.float64)))
+    if not means:
+        raise UserError("No training case to take mean and std from: the fold is empty.")
+    return (float(np.mean(means)),) * 3, (float(np.mean(stds)),) * 3
+
+
+class Scale(NamedTuple):
+    """One of the four passes of a MiniSeg epoch: all images at ``side`` pixels, margins of at most ``bound``."""
+
+    side: int
+    bound: int
+
+
+# Code: one "epoch" is these four passes over the training list, in this order, so "80 epochs" are 320 passes.
+# The bounds are int(100 / 1024 * 512) = 50 and int(32 / 1024 * 512) = 16 and do not scale with the side.
+MINISEG_SCALES = (Scale(768, 50), Scale(640, 50), Scale(384, 16), Scale(512, 16))
+
+
+def symmetric_crop(image: torch.Tensor, mask: torch.Tensor, x1: int, y1: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut y1 rows from top and bottom and x1 columns from left and right, then resize back.
+
+    image : float (C, H, W); mask : (H, W). The cut is the same on opposite sides, so the centre stays: it zooms in.
+    """
+    rows, columns = mask.shape[-2:]
+    inner = (..., slice(y1, rows - y1), slice(x1, columns - x1))
+    return resize_image(image[inner], (rows, columns)), resize_mask(mask[inner], (rows, columns))
+
+
+def augment(image, mask, bound: int, generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """MiniSeg's augmentation at the training size: with p = 0.5 a symmetric crop, with p = 0.5 upside down.
+
+    image : float (C, H, W), mask : (H, W); bound : largest margin in pixels, inclusive
+    generator : torch.Generator or numpy.random.Generator; nothing else is random
+    Code: the flip is vertical (cv2 flip code 0), which no standing patient shows; there is no left-right flip.
+    """
+    if _uniform(generator) < 0.5:
+        x1, y1 = _integer(generator, bound), _integer(generator, bound)
+        image, mask = symmetric_crop(image, mask, x1, y1)
+    if _uniform(generator) < 0.5:
+        image, mask = image.flip(-2), mask.flip(-2)
+    return image, mask
+
+
+def augment_wide(image, mask, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ours: a random part of the slice, tilted, mirrored, in other greys; for phantoms that stand in for patients.
+
+    image : float (1, H, W), grey 0..1, mask : (H, W). Real sets are cut and windowed in ways nobody wrote down
+    (COVID-SemiSeg is cropped to the lungs, each slice in its own greys), so the network must not rely on either.
+    """
+    draw = torch.rand(8, generator=generator).tolist()
+    zoom = [0.55 + 0.5 * d for d in draw[:2]] if draw[2] < 0.6 else [0.9 + 0.2 * draw[0]] * 2  # below 1 zooms in
+    side = -1.0 if draw[3] < 0.5 else 1.0
+    sin, cos = torch.sin(t := torch.tensor(0.2 * (draw[4] - 0.5))).item(), torch.cos(t).item()  # up to 6 degrees
+    shift = [(2 * d - 1) * max(0.0, 1 - z) for d, z in zip(draw[5:7], zoom, strict=True)]
+    rows = [[cos * zoom[0] * side, -sin * zoom[1], shift[0]], [sin * zoom[0] * side, cos * zoom[1], shift[1]]]
+    grid = F.affine_grid(torch.tensor([rows]), (1, 1, *mask.shape), align_corners=False).to(image.device)
+    image = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
+    labels = mask[None, None].to(image.dtype)
+    mask = F.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=False)[0, 0].to(mask.dtype)
+    gamma, offset = torch.randn(2, generator=generator).tolist()
+    contrast = 0.8 + 0.45 * draw[7]
+    image = (image.clamp(0, 1) ** math.exp(0.25 * gamma) - 0.5) * contrast + 0.5 + 0.05 * offset
+    return image.clamp(0, 1), mask
+
+
+def training_sample(image, mask, scale: Scale, generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """One training pair as the authors' code makes it: resize to ``scale.side``, then augment.
+
+    image : float (3, H, W), already normalised at native resolution; mask : (H, W) of class numbers
+    Returns float32 (3, side, side) and int64 (side, side).
+    """
+    image, mask = resize_image(image, scale.side), resize_mask(mask, scale.side)
+    image, mask = augment(image, mask, scale.bound, generator)
+    return image.contiguous(), mask.long().contiguous()
+
+
+def _uniform(generator) -> float:
+    if isinstance(generator, torch.Generator):
+        return float(torch.rand((), generator=generator))
+    return float(generator.random())
+
+
+def _integer(generator, bound: int) -> int:
+    """Uniform on 0..bound, both ends included."""
+    if isinstance(generator, torch.Generator):
+        return int(torch.randint(0, bound + 1, (), generator=generator))
+    return int(generator.integers(0, bound, endpoint=True))

@@ -1,0 +1,25 @@
+"""Errors meant for the person at the keyboard: one line that names the value and the way out."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can mend. The command line prints the message alone and exits with 1."""
+
+
+class UnknownName(UserError, LookupError):
+    """A misspelt model, dataset, fold, option or parameter."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
+    """The error for a wrong name, with the nearest right one.
+
+    >>> str(unknown_name("model", "minseg", ["miniseg", "infnet"]))
+    "No model is called 'minseg'. Did you mean 'miniseg'? Known: infnet, miniseg."
+    """
+    names = sorted(str(k) for k in known)
+    plain = {n.lower(): n for n in names}
+    near = get_close_matches(str(name).lower(), plain, n=1)
+    hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
+    return UnknownName(f"No {kind} is called {str(name)!r}.{hint} Known: {', '.join(names)}.")

@@ -1,0 +1,39 @@
+"""What ``covidseg report`` does, as functions."""
+
+from pathlib import Path
+
+from covidseg.errors import UserError
+from covidseg.experiments import compare, estimate, find_all_records, load_table
+from covidseg.experiments.committed import adopt as adopt_records
+from covidseg.experiments.committed import rewrite as rewrite_tables
+from covidseg.experiments.show import as_csv, as_text
+from covidseg.experiments.tables import root_folder
+from covidseg.results import find_records
+
+
+def report(name: str, folder: Path | None, data, budget, selection, csv: bool) -> str:
+    """A table as text or CSV. Raises UserError for a wrong name, and for a folder that is not there."""
+    table = load_table(name)
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    records = find_all_records() if folder is None else find_records(folder)
+    comparison = compare(table, records, data=data, budget=budget, selection=selection)
+    if csv:
+        return as_csv(comparison)
+    return as_text(comparison, [estimate(run, records) for run in comparison.missing])
+
+
+def adopt(folder: Path) -> None:
+    """Copy a batch's records into results/ and say which."""
+    for path in adopt_records(folder, root_folder()):
+        print(path)
+
+
+def rewrite(check: bool) -> bool:
+    """Write the committed tables, or only compare; False if one was out of date and may not be written."""
+    stale = rewrite_tables(root_folder(), check=check)
+    for path in stale:
+        print(f"{path} {'is out of date; run `covidseg report --write`' if check else 'is written'}.")
+    if not stale:
+        print("The committed tables are up to date.")
+    return not (check and stale)

@@ -1,0 +1,95 @@
+"""What a run would cost: from measured runs, else from multiply-accumulates; which of the two is always said."""
+
+from dataclasses import dataclass
+from functools import cache
+from statistics import mean
+
+from covidseg.experiments.settings import settings
+from covidseg.experiments.tables import variant_options
+
+# Multiply-accumulates per second of MiniSeg's training step on one CPU thread: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512
+# (EPYC with AVX-512, CPU time). A GPU has no such number: there small networks wait for memory, so measure one run.
+CPU_RATE = 1.5e9
+BACKWARD = 3  # a training step costs about three forward passes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds, None where nobody knows; and where the number comes from."""
+
+    seconds: float | None
+    basis: str
+
+
+def estimate(run: dict, records: list[dict]) -> Cost:
+    """The cost of one run of ``40_train_one``, given as its parameters.
+
+    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: other networks'
+    runs there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only.
+    """
+    device = run.get("device", "cpu")
+    if run.get("epochs") or run.get("recipe"):  # no record of the standard length tells the cost of another
+        records = []
+    near = [r for r in records if _where(r) == (run["dataset"], run["budget"], device) and not r["changed"]]
+    same = [r["cost"]["seconds"] for r in near if (r["model"], r["variant"]) == (run["model"], run["variant"])]
+    if same:
+        return Cost(mean(same), f"measured on {_count(len(same), 'run')}")
+    macs = _macs(run["model"], run["variant"])
+    if near:
+        rate = mean(r["cost"]["seconds"] / r["macs"] for r in near)
+        return Cost(rate * macs, f"scaled by MACs from {_count(len(near), 'measured run')} of other networks")
+    if device != "cpu":
+        return Cost(None, f"unknown: no run on {device} has been measured yet")
+    return Cost(macs * _passes(run) / CPU_RATE, "estimated from MACs x slices, one CPU thread")
+
+
+def total(costs: list[Cost]) -> Cost:
+    """The sum; its basis is the least certain of all."""
+    if any(cost.seconds is None for cost in costs):
+        return Cost(None, "unknown for some runs")
+    seconds = sum(cost.seconds for cost in costs)
+    words = {cost.basis.split()[0] for cost in costs}  # measured, scaled, estimated
+    if len(words) > 1:
+        return Cost(seconds, f"in part {min(words & {'estimated', 'scaled'})}")
+    return Cost(seconds, costs[0].basis if costs else "nothing to do")
+
+
+def in_time(seconds: float | None) -> str:
+    """Seconds in words.
+
+    >>> in_time(8.2), in_time(95), in_time(7300), in_time(None)
+    ('8 s', '2 min', '2.0 h', 'unknown')
+    """
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _where(record: dict) -> tuple:
+    return record["data"]["name"], record["budget"], record["cost"]["device"]
+
+
+@cache
+def _macs(model: str, variant: str) -> int:
+    """At 3 x 512 x 512, as records hold them."""
+    from covidseg.models import create_model
+    from covidseg.profiling import profile_model
+
+    return profile_model(create_model(model, **variant_options(model, variant))).macs
+
+
+def _passes(run: dict) -> float:
+    """How many forward passes of one 512 x 512 slice a run amounts to."""
+    from covidseg.training.recipes import recipe
+
+    chosen = settings(run["budget"], run["dataset"])
+    how = recipe(run.get("recipe") or chosen.recipe)
+    training = chosen.train_cases * sum((scale.side / 512) ** 2 for scale in how.scales)
+    scoring = chosen.val_cases * (how.val_size / 512) ** 2
+    return (run.get("epochs") or how.epochs) * (BACKWARD * training + scoring)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,52 @@
+"""How good is a mask? The measures, the rules around them, and the papers' own protocols.
+
+>>> from covidseg.metrics import segmentation_scores
+>>> truth = [[0, 1, 1, 1]]
+>>> pred = [[0, 0, 1, 1]]
+>>> segmentation_scores(pred, truth)["dice"]  # 2 hits; 2 and 3 pixels: 4 / 5
+0.8
+
+`segmentation_scores` is the door. Behind it: ``masks`` (what counts as a mask), ``cases`` (one array
+per case), ``overlap`` (Dice, IoU and kin), ``surface`` (Hausdorff and kin), ``protocols`` and ``infnet`` (per case or
+pooled, what an empty mask scores) and ``scores`` (the result, with every undefined case counted).
+"""
+
+from covidseg.metrics.masks import NotAMask, as_mask
+from covidseg.metrics.overlap import (
+    Counts,
+    confusion_matrix,
+    count,
+    dice,
+    iou,
+    iou_per_class,
+    mean_iou,
+    precision,
+    sensitivity,
+    specificity,
+)
+from covidseg.metrics.protocols import PROTOCOLS, segmentation_scores
+from covidseg.metrics.scores import Scores, mean_over_folds
+from covidseg.metrics.surface import average_surface_distance, boundary, hausdorff, hausdorff95
+
+__all__ = [
+    "PROTOCOLS",
+    "Counts",
+    "NotAMask",
+    "Scores",
+    "as_mask",
+    "average_surface_distance",
+    "boundary",
+    "confusion_matrix",
+    "count",
+    "dice",
+    "hausdorff",
+    "hausdorff95",
+    "iou",
+    "iou_per_class",
+    "mean_iou",
+    "mean_over_folds",
+    "precision",
+    "segmentation_scores",
+    "sensitivity",
+    "specificity",
+]

@@ -1,0 +1,121 @@
+"""The result of scoring a set: values per case, their means, and how many cases stand behind each."""
+
+from dataclasses import dataclass, field
+from math import isnan, nan
+from textwrap import wrap
+
+from covidseg.errors import UserError, unknown_name
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `segmentation_scores` answers. ``scores["dice"]`` is the mean over cases (or else the pooled value).
+
+    protocol : "clean", "miniseg", ...
+    rules : the protocol in words: per case or pooled, empty rule, background, threshold, units
+    cases : one dict per case: "case", the scores (NaN where undefined), counts "tp", "fp", "fn", "tn"
+    means : mean over the cases with a value, by score; NaN if there is none
+    n : number of cases behind each mean
+    undefined : number of cases without a value, by score; n + undefined = number of cases
+    counts : "cases", "missed" (lesion, empty prediction), "false_alarm" (no lesion, something predicted),
+        "both_empty"
+    pooled : scores of all pixels of the set thrown together
+    """
+
+    protocol: str
+    rules: str
+    cases: list[dict]
+    means: dict[str, float]
+    n: dict[str, int]
+    undefined: dict[str, int]
+    counts: dict[str, int]
+    pooled: dict[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name):
+        for values in (self.means, self.pooled):
+            if name in values:
+                return values[name]
+        raise unknown_name("score", name, {*self.means, *self.pooled})
+
+    def to_dict(self):
+        """The same as plain dicts and lists for JSON; an undefined value is None."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+    def __str__(self):
+        c = self.counts
+        kinds = f"missed {c['missed']}, false alarm {c['false_alarm']}, both empty {c['both_empty']}"
+        lines = [
+            f"{self.protocol}: {c['cases']} cases; {kinds}",
+            f"{'':17}{'mean':>9}{'n':>7}{'undefined':>11}{'pooled':>9}",
+        ]
+        for name in dict.fromkeys([*self.means, *self.pooled]):
+            mean = (
+                f"{_short(self.means[name])}{self.n[name]:>7}{self.undefined[name]:>11}" if name in self.means else ""
+            )
+            pooled = _short(self.pooled[name]) if name in self.pooled else ""
+            lines.append(f"{name:17}{mean:27}{pooled}".rstrip())
+        return "\n".join([*lines, *wrap(self.rules, 100)])
+
+
+def summarise(protocol, rules, cases, names, pooled):
+    """Scores of a list of case rows: each mean over the cases where that score has a value, the rest counted."""
+    values = {name: [row[name] for row in cases if not isnan(row[name])] for name in names}
+    return Scores(
+        protocol=protocol,
+        rules=rules,
+        cases=cases,
+        means={name: sum(v) / len(v) if v else nan for name, v in values.items()},
+        n={name: len(v) for name, v in values.items()},
+        undefined={name: len(cases) - len(v) for name, v in values.items()},
+        counts={
+            "cases": len(cases),
+            "missed": sum(1 for row in cases if row["tp"] + row["fn"] and not row["tp"] + row["fp"]),
+            "false_alarm": sum(1 for row in cases if row["tp"] + row["fp"] and not row["tp"] + row["fn"]),
+            "both_empty": sum(1 for row in cases if not row["tp"] + row["fp"] + row["fn"]),
+        },
+        pooled=pooled,
+    )
+
+
+def mean_over_folds(folds):
+    """Mean of the folds' values, every fold weighing the same: a dataset's row in MiniSeg's tables.
+
+    folds : Scores of one protocol, one per fold. For "miniseg" each fold's pooled value (mIoU) is first
+    rounded to 4 decimals, as its test script does. A fold where a score has no value is left out of it.
+    Returns Scores; the case rows gain "fold" (1..k), n and undefined are summed over the folds.
+    """
+    folds = list(folds)
+    if not folds:
+        raise UserError("mean_over_folds needs the Scores of at least one fold.")
+    protocols = {fold.protocol for fold in folds}
+    if len(protocols) > 1:
+        raise UserError(f"the folds were scored by different protocols: {', '.join(sorted(protocols))}.")
+    digits = 4 if protocols == {"miniseg"} else None
+    return Scores(
+        protocol=folds[0].protocol,
+        rules=f"Mean of {len(folds)} folds, each: {folds[0].rules}",
+        cases=[{"fold": k, **row} for k, fold in enumerate(folds, 1) for row in fold.cases],
+        means={name: _mean([fold.means[name] for fold in folds]) for name in folds[0].means},
+        pooled={name: _mean([fold.pooled[name] for fold in folds], digits) for name in folds[0].pooled},
+        **{
+            table: {name: sum(getattr(fold, table)[name] for fold in folds) for name in getattr(folds[0], table)}
+            for table in ("n", "undefined", "counts")
+        },
+    )
+
+
+def _mean(values, digits=None):
+    values = [value if digits is None else round(value, digits) for value in values if not isnan(value)]
+    return sum(values) / len(values) if values else nan
+
+
+def _short(value):
+    return f"{'-' if isnan(value) else format(value, '.4f' if abs(value) < 2 else '.2f'):>9}"
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and isnan(value) else value

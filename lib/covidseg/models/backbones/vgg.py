@@ -1,0 +1,47 @@
+"""VGG16 (Simonyan and Zisserman, ICLR 2015, configuration D) as a trunk with torchvision's state-dict names."""
+
+from torch import Tensor, nn
+
+from covidseg.errors import unknown_name
+from covidseg.models.backbones.resnet import kaiming
+
+__all__ = ["VGG16"]
+
+STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # channels and 3x3 convolutions, Table 1, column D
+POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+class VGG16(nn.Module):
+    """(B, in_channels, H, W) -> [f_1, ..., f_5], at strides 1, 2, 4, 8, 16; the last pooling is left out.
+
+    norm : BatchNorm after every convolution (torchvision's vgg16_bn). pool : "max", or "avg" as in Inf-Net's code.
+    """
+
+    def __init__(self, *, in_channels: int = 3, norm: bool = False, pool: str = "max"):
+        super().__init__()
+        if pool not in POOLS:
+            raise unknown_name("pool", pool, POOLS)
+        layers, self.starts = [], []
+        for stage, (channels, convs) in enumerate(STAGES):
+            self.starts.append(len(layers))
+            layers += [POOLS[pool](2, 2)] if stage else []
+            for _ in range(convs):
+                layers += [
+                    nn.Conv2d(in_channels, channels, 3, padding=1),
+                    *([nn.BatchNorm2d(channels)] if norm else []),
+                ]
+                layers += [nn.ReLU(inplace=True)]
+                in_channels = channels
+        self.features = nn.Sequential(*layers)
+        self.channels, self.strides = [channels for channels, _ in STAGES], [1, 2, 4, 8, 16]
+        kaiming(self)
+
+    def stage(self, i: int) -> nn.Sequential:
+        """The layers between f_{i-1} and f_i, i = 1..5."""
+        return self.features[slice(self.starts[i - 1], [*self.starts, None][i])]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        f = [self.stage(1)(x)]
+        for i in (2, 3, 4, 5):
+            f.append(self.stage(i)(f[-1]))
+        return f

@@ -1,0 +1,208 @@
+"""One run, one JSON: what was trained, on which data, and how well it did. Tables are built from these alone.
+
+A record keeps the scores of every case under two ways to choose the weights. "best" takes the epoch that did best
+on the very fold it is then scored on, as MiniSeg's authors do: optimistic. "last" takes the last epoch, chosen
+before any score was seen: honest. ``runs/`` holds a machine's own records, ``results/records/`` the committed ones
+of real data.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from covidseg.errors import UserError, unknown_name
+
+SCHEMA = "covidseg-run-1"
+SELECTIONS = {
+    "best": "best epoch on the scored fold, the authors' optimistic way",
+    "last": "last epoch, chosen before any score was seen",
+}
+NUMBER = (int, float)
+
+# dotted name -> types; None in a tuple means that null is allowed
+FIELDS = {
+    "schema": (str,),
+    "model": (str,),
+    "variant": (str,),  # a row of the model's ablations; "" for the plain network
+    "options": (dict,),  # what create_model was given
+    "data.name": (str,),
+    "data.fold": (int, None),
+    "data.options": (dict,),
+    "data.train.cases": (int,),
+    "data.train.fingerprint": (str,),
+    "data.val.cases": (int,),
+    "data.val.fingerprint": (str,),
+    "changed": (dict,),  # parameters that differ from their budget's standard; such a run enters no table
+    "seed": (int,),
+    "budget": (str,),
+    "recipe": (dict,),
+    "params": (int,),
+    "macs": (int,),
+    "selections": (dict,),
+    "provenance": (dict,),
+    "cost.seconds": NUMBER,
+    "cost.device": (str,),
+    "cost.peak_memory_mb": (*NUMBER, None),
+}
+SELECTION_FIELDS = {"epoch": (int,), "scores": (dict,)}
+SCORE_FIELDS = {"means": (dict,), "pooled": (dict,), "cases": (list,), "n": (dict,), "undefined": (dict,)}
+WORDS = {int: "a whole number", float: "a number", str: "a text", dict: "a mapping", list: "a list", None: "null"}
+
+
+# ------------------------------------------------------------------------------------------------ one record
+
+
+def make_record(
+    *, model, variant, options, data, changed, seed, budget, recipe, params, macs, selections, provenance, cost
+):
+    """The record of one run as plain values; fields as in ``FIELDS``. Raises UserError if one does not fit.
+
+    selections : {"best": {"epoch": 3, "scores": {"clean": Scores, "miniseg": Scores}}, "last": ...}
+    """
+    record = {"schema": SCHEMA} | {name: plain(value) for name, value in locals().items()}
+    return check_record(record, "the new record")
+
+
+def check_record(record, where: str = "the record") -> dict:
+    """``record`` itself; UserError names the file (``where``) and the first field that does not fit."""
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: a run record is a mapping, not {_kind(record)}.")
+    if record.get("schema") != SCHEMA:
+        raise UserError(f"{where}: field schema is {record.get('schema')!r}, not {SCHEMA!r}.")
+    _check_fields(record, FIELDS, where)
+    for rule, selection in record["selections"].items():
+        if rule not in SELECTIONS:
+            raise UserError(f"{where}: {unknown_name('selection', rule, SELECTIONS)}")
+        _check_fields(selection, SELECTION_FIELDS, where, f"selections.{rule}.")
+        for protocol, scores in selection["scores"].items():
+            _check_fields(scores, SCORE_FIELDS, where, f"selections.{rule}.scores.{protocol}.")
+    if missing := SELECTIONS.keys() - record["selections"].keys():
+        raise UserError(f"{where}: field selections.{min(missing)} is missing.")
+    return record
+
+
+def _check_fields(record: dict, fields: dict, where: str, prefix: str = "") -> None:
+    for name, types in fields.items():
+        value = record
+        for part in name.split("."):
+            if not isinstance(value, dict) or part not in value:
+                raise UserError(f"{where}: field {prefix}{name} is missing.")
+            value = value[part]
+        if not _fits(value, types):
+            wanted = " or ".join(dict.fromkeys(WORDS[t] for t in types))
+            raise UserError(f"{where}: field {prefix}{name} is {_kind(value)}, not {wanted}.")
+
+
+def _fits(value, types: tuple) -> bool:
+    if value is None or isinstance(value, bool):  # a bool is an int to Python, and a slip to us
+        return value is None and None in types
+    return isinstance(value, tuple(t for t in types if t is not None))
+
+
+def _kind(value) -> str:
+    return repr(value) if isinstance(value, str | int | float | bool) or value is None else f"a {type(value).__name__}"
+
+
+def plain(value):
+    """Scores, NumPy and torch values, tuples and mappings as what JSON knows; an undefined number is None."""
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and value != value else value
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def write_json(path: Path, value: dict) -> Path:
+    """Write beside, then rename: neither a reader nor a killed run ever sees half a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error.strerror or error}).") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def save_record(record: dict, path: Path, **more) -> Path:
+    """Check the record and write it. ``more`` : further top-level values that are no part of the schema."""
+    return write_json(path, plain(more) | check_record(record, str(path)))
+
+
+def load_record(path: Path) -> dict:
+    """Read and check one record. Raises UserError, one line with file and field."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no run record, or damaged ({error}).") from None
+    return check_record(record, str(path))
+
+
+def find_records(*folders: Path) -> list[dict]:
+    """Every run record under the folders, in the order of their paths; other JSON files are passed by.
+
+    A file that calls itself a record but is not whole raises UserError: a table must not lose a run in silence.
+    Folders of runs under way (names with ``.part-``) and of failed ones are left out; a folder that is not there
+    holds no record. Each record gains ``"file"``, its path.
+    """
+    found = []
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*.json")):
+            if any(".part-" in part or part.endswith(".failed") for part in path.relative_to(folder).parts):
+                continue
+            text = path.read_text(encoding="utf-8")
+            if f'"{SCHEMA}"' in text:
+                found.append(load_record(path) | {"file": str(path)})
+    return found
+
+
+# --------------------------------------------------------------------------------------------------- numbers
+
+
+def score(record: dict, name: str, *, protocol: str = "clean", selection: str = "last") -> float | None:
+    """One number of a record: the mean over its cases, else the value pooled over all pixels; None if undefined.
+
+    Raises UnknownName for a protocol, selection or score that the record does not have.
+    """
+    if selection not in record["selections"]:
+        raise unknown_name("selection", selection, record["selections"])
+    protocols = record["selections"][selection]["scores"]
+    if protocol not in protocols:
+        raise unknown_name("protocol of this record", protocol, protocols)
+    means, pooled = protocols[protocol]["means"], protocols[protocol]["pooled"]
+    for values in (means, pooled):
+        if name in values:
+            return values[name]
+    raise unknown_name(f"score of protocol {protocol!r}", name, [*means, *pooled])
+
+
+def table(records: Iterable[dict]) -> list[dict]:
+    """One flat row per record and selection: what was run, and ``PROTOCOL SCORE`` -> value for all of them."""
+    return [_row(record, selection) for record in records for selection in record["selections"]]
+
+
+def _row(record: dict, selection: str) -> dict:
+    chosen = record["selections"][selection]
+    row = {name: record[name] for name in ("model", "variant", "seed", "budget", "params", "macs")}
+    row |= {"data": record["data"]["name"], "fold": record["data"]["fold"]}
+    row |= {"selection": selection, "epoch": chosen["epoch"]}
+    for protocol, scores in chosen["scores"].items():
+        row |= {f"{protocol} {name}": value for name, value in (scores["pooled"] | scores["means"]).items()}
+    return row | record["cost"] | {"file": record.get("file", "")}

@@ -1,0 +1,182 @@
+"""From cases to batches: decoded once, kept small in memory, resized and augmented as tensors.
+
+The result is that of the authors' chain (`covidseg.data.transforms.training_sample` for every sample), with three
+differences that change rounding only: the three equal channels are resized as one; the statistics are taken off
+last, since interpolation weights add up to 1; and a source that is not 8-bit is kept as float16 grey, exact to a
+quarter of a thousandth of the window (0.4 HU of 1500).
+
+Randomness is a function of (seed, where we are), not of what was drawn before: sample i of iteration n is augmented
+alike in one process, in two, and after a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from covidseg.data.case import Case
+from covidseg.data.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LUNG,
+    Preprocessing,
+    Scale,
+    Window,
+    augment,
+    augment_wide,
+    resize_image,
+    resize_mask,
+    to_grey,
+)
+from covidseg.errors import UserError
+from covidseg.training.recipes import Recipe
+
+__all__ = ["SliceBatches", "SliceCache", "Step", "fit_preprocessing", "generator_for", "slices_of"]
+
+
+def slices_of(cases: Iterable[Case], infected_only: bool = True) -> Iterator[Case]:
+    """Every case as 2-D slices; of a volume the infected ones, which is what the papers train on."""
+    for case in cases:
+        if case.depth is None:
+            yield case
+        else:
+            yield from case.slices(infected_only=infected_only)
+
+
+def fit_preprocessing(cases: Iterable[Case], recipe: Recipe) -> Preprocessing:
+    """The input statistics the recipe asks for, at the recipe's validation size."""
+    options = {"size": recipe.val_size, "window": recipe.window, "antialias": recipe.antialias}
+    if recipe.statistics == "fold":
+        return Preprocessing.fit(slices_of(cases), **options)
+    if recipe.statistics == "imagenet":
+        return Preprocessing(mean=IMAGENET_MEAN, std=IMAGENET_STD, **options)
+    return Preprocessing(**options)
+
+
+def generator_for(*place) -> torch.Generator:
+    """A generator that depends on ``place`` alone, e.g. (seed, "order", epoch, pass)."""
+    digest = sha256(repr(place).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class SliceCache:
+    """Slices in memory: grey as uint8 where that is exact, else float16; masks as uint8. Sizes may differ.
+
+    device : where the tensors lie; on a GPU the whole batch is then made there
+    Raises UserError if there is no slice.
+    """
+
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        window: Window = LUNG,
+        target: str = "infection",
+        device="cpu",
+        antialias: bool = False,
+    ):
+        self.antialias = antialias
+        self.ids, self.greys, self.masks = [], [], []
+        for case in slices_of(cases):
+            mask = case.infection if target == "infection" else case.mask
+            self.ids.append(case.id)
+            self.greys.append(_packed(case, window).to(device))
+            self.masks.append(torch.from_numpy(mask.astype(np.uint8)).to(device))
+        if not self.ids:
+            raise UserError("There is no slice to learn from: the set is empty, or its volumes hold no infection.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in (*self.greys, *self.masks))
+
+    def pair(self, index: int, side: int) -> tuple[Tensor, Tensor]:
+        """Slice ``index`` at side x side: float32 (1, side, side) in 0..1 and uint8 (side, side)."""
+        grey, mask = self.greys[index], self.masks[index]
+        grey = grey.float().div_(255) if grey.dtype == torch.uint8 else grey.float()
+        if grey.shape == (side, side):  # resizing to the same size changes nothing
+            return grey[None], mask
+        return resize_image(grey[None], side, antialias=self.antialias), resize_mask(mask, side)
+
+    def class_fractions(self, num_classes: int) -> Tensor:
+        """Share of each class among all pixels at native resolution, (num_classes,)."""
+        counts = sum(torch.bincount(mask.flatten().long(), minlength=num_classes) for mask in self.masks)
+        counts = counts.cpu().double()  # Apple GPUs have no float64
+        return counts / counts.sum()
+
+
+def _packed(case: Case, window: Window) -> Tensor:
+    if not np.isfinite(case.image).all():
+        raise UserError(f"Case {case.id} holds values that are not numbers (NaN or infinite); repair it first.")
+    if case.intensity == "grey":
+        eight_bit = np.clip(case.image, 0, 255).astype(np.uint8)
+        if np.array_equal(eight_bit, case.image):
+            return torch.from_numpy(eight_bit)
+    return torch.from_numpy(to_grey(case.image, case.intensity, window)).half()
+
+
+class Step(NamedTuple):
+    """One optimiser step: its number over the whole training, its pass, and the slices in it."""
+
+    iteration: int
+    scale: Scale
+    indices: list[int]
+
+
+class SliceBatches:
+    """The batches of a training on 2-D slices.
+
+    plan(epoch) -> the steps of an epoch; load(step, positions) -> images (b, C, side, side) float32, normalised,
+    and targets (b, side, side) int64. `train` takes any object with these two and ``preprocessing``.
+    """
+
+    def __init__(self, cache: SliceCache, recipe: Recipe, preprocessing: Preprocessing, seed: int, channels: int = 3):
+        self.cache, self.recipe, self.preprocessing = cache, recipe, preprocessing
+        self.seed, self.channels = seed, channels
+        self.steps_per_pass = len(cache) // recipe.batch if recipe.drop_last else -(-len(cache) // recipe.batch)
+        if not self.steps_per_pass:
+            raise UserError(
+                f"batch={recipe.batch} is more than the {len(cache)} slices there are: choose a smaller batch."
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.steps_per_pass * len(self.recipe.scales)
+
+    def plan(self, epoch: int) -> list[Step]:
+        """All steps of an epoch (0-based): one shuffled pass for each scale, in the recipe's order."""
+        steps, batch = [], self.recipe.batch
+        for number, scale in enumerate(self.recipe.scales):
+            order = torch.randperm(len(self.cache), generator=generator_for(self.seed, "order", epoch, number)).tolist()
+            for first in range(0, self.steps_per_pass * batch, batch):
+                iteration = epoch * self.steps_per_epoch + len(steps)
+                steps.append(Step(iteration, scale, order[first : first + batch]))
+        return steps
+
+    def load(self, step: Step, positions: Iterable[int] | None = None) -> tuple[Tensor, Tensor]:
+        """The samples of a step, or those at some ``positions`` in it (another process has the others)."""
+        positions = range(len(step.indices)) if positions is None else positions
+        pairs = [self._sample(step, position) for position in positions]
+        images = self.normalise(torch.stack([image for image, _ in pairs]))
+        return images, torch.stack([mask for _, mask in pairs]).long()
+
+    def normalise(self, greys: Tensor) -> Tensor:
+        """(b, 1, H, W) in 0..1 -> (b, C, H, W): minus mean, over std."""
+        mean, std = (
+            torch.tensor(v[: self.channels], device=greys.device)[:, None, None]
+            for v in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        return (greys - mean) / std
+
+    def _sample(self, step: Step, position: int) -> tuple[Tensor, Tensor]:
+        image, mask = self.cache.pair(step.indices[position], step.scale.side)
+        generator = generator_for(self.seed, "augment", step.iteration, position)
+        if self.recipe.augment == "miniseg":
+            return augment(image, mask, step.scale.bound, generator)
+        return augment_wide(image, mask, generator) if self.recipe.augment == "wide" else (image, mask)

@@ -1,0 +1,122 @@
+"""Checkpoints: whole or not there, loaded without running code, and enough to go on bit for bit.
+
+One file serves two readers: `covidseg.models.weights.load_weights` takes model, options, preprocessing and state
+from it; a resumed training takes ``training`` as well. Everything in it is tensors and plain values.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from covidseg.errors import UserError
+from covidseg.models.weights import read_tensors
+
+__all__ = [
+    "fits_model",
+    "keep_randomness",
+    "load_checkpoint",
+    "random_state",
+    "save_checkpoint",
+    "set_random_state",
+    "write_atomically",
+]
+
+FORMAT = "covidseg-checkpoint-1"
+
+
+def save_checkpoint(path, *, model: str, options: dict, preprocessing: dict, state: dict, about=None, training=None):
+    """Write a checkpoint atomically; returns its path.
+
+    model, options : what `create_model` needs to build the network again; state : its state dict
+    training : all that a resumed run needs, or None for weights alone
+    """
+    record = dict(format=FORMAT, model=model, options=options, preprocessing=preprocessing, about=about or {})
+    record |= {"state": {name: value.detach().cpu() for name, value in state.items()}, "training": training}
+    return write_atomically(path, lambda file: torch.save(record, file))
+
+
+def load_checkpoint(path) -> dict:
+    """What `save_checkpoint` wrote. Raises UserError for a missing, cut or foreign file, or one that runs code."""
+    record = read_tensors(path)
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise UserError(f"{path} is no checkpoint of a covidseg training. `covidseg train -o DIR` writes DIR/last.pt.")
+    return record
+
+
+def write_atomically(path, write: Callable) -> Path:
+    """``write(file)`` into a file beside, flushed to the disk, then renamed: a kill leaves the old file or the new.
+
+    Raises UserError where the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")  # one name: what a killed run leaves is overwritten by the next
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}: could not be written ({reason}).") from error
+    return path
+
+
+def fits_model(path, state: dict, model: nn.Module) -> None:
+    """Raise UserError, naming the first difference, unless ``state`` has the names and shapes of ``model``."""
+    mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    theirs = {name: tuple(value.shape) for name, value in state.items()}
+    differ = [name for name in dict.fromkeys([*mine, *theirs]) if mine.get(name) != theirs.get(name)]
+    if differ:
+        name = differ[0]
+        raise UserError(
+            f"{path} belongs to another network: {name} is {theirs.get(name, 'not in it')} there and "
+            f"{mine.get(name, 'not in it')} here ({len(differ)} tensors differ)."
+        )
+
+
+# ------------------------------------------------------------------------------------------------- randomness
+
+
+def random_state(device: torch.device) -> dict:
+    """State of every global generator: Python, NumPy, torch, and the GPU's where there is one."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    state = {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "torch": torch.get_rng_state(),
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_state(state: dict, device: torch.device) -> None:
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state["torch"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+@contextmanager
+def keep_randomness(seed: int, device: torch.device):
+    """Seed every global generator; afterwards they stand where the caller left them."""
+    before = random_state(device)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)  # the GPUs' too
+    try:
+        yield
+    finally:
+        set_random_state(before, device)

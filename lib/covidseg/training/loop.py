@@ -1,0 +1,261 @@
+"""The training loop: `train` on one page, its parts below in the order in which they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+
+from covidseg.data.case import Case
+from covidseg.errors import UserError
+from covidseg.losses import class_weights_miniseg
+from covidseg.progress import progress
+from covidseg.training.batches import SliceBatches, SliceCache, Step, fit_preprocessing
+from covidseg.training.checkpoints import keep_randomness
+from covidseg.training.devices import Precision, as_user_error, join_team, memory_format
+from covidseg.training.evaluation import input_channels, validate
+from covidseg.training.history import History, best_epoch
+from covidseg.training.interrupt import Interrupt
+from covidseg.training.objective import MiniSegLoss
+from covidseg.training.recipes import Recipe
+from covidseg.training.run_folder import RunFolder, make_folder
+from covidseg.training.schedules import learning_rate
+
+__all__ = ["Run", "train"]
+
+LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each look waits for it
+
+
+def train(
+    model: nn.Module,
+    train_set: Sequence[Case],
+    val_set: Sequence[Case] | None,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    out: str | Path | None = None,
+    resume: bool = True,
+    name: str | None = None,
+    options: dict | None = None,
+    loss: Callable | None = None,
+    validation: Callable[[nn.Module], dict] | None = None,
+    precision: str = "float32",
+    compile: bool = False,
+    micro_batch: int | None = None,
+    checkpoint_every: int = 100,
+    report: Callable[[dict], None] | None = None,
+) -> History:
+    """Train ``model`` in place by a recipe; it ends with the last epoch's weights, in eval mode, on ``device``.
+
+    train_set, val_set : cases; slices, or volumes of which the infected slices are taken. train_set may also be any
+        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing`` (see `SliceBatches`), e.g. for patches
+    seed : order, augmentation, dropout. The first weights are the caller's: seed before building the model
+    out : folder for last.pt (goes on from here), best.pt, curves.csv and run.json; None keeps all in memory
+    resume : go on from out/last.pt if it is there; on a CPU the run then ends with the same bits as if never stopped
+    name, options : how `create_model` built the model, so that the checkpoints can be loaded by themselves
+    loss : function (outputs, targets) -> scalar; by default `MiniSegLoss` with the fold's class weights
+    validation : function (model in eval mode) -> {"val_miou": ...} instead of the standard one
+    precision : "float32", "bf16" or "fp16"; compile : torch.compile (minutes before the first step)
+    micro_batch : at most so many slices at a time; their gradients add up to the batch's. BatchNorm sees the pieces
+    report : called with the row of every finished epoch
+
+    Started by ``torchrun``, the processes share every batch. Ctrl-C finishes the step, saves, and raises
+    KeyboardInterrupt. Raises UserError, one line, for a setting that cannot be, a folder of another run, a loss that
+    is not finite, and memory that does not suffice.
+    """
+    team, device = join_team(device)
+    if min(1 if micro_batch is None else micro_batch, checkpoint_every) < 1:
+        raise UserError(f"micro_batch={micro_batch} and checkpoint_every={checkpoint_every} must be 1 or more.")
+    precision = Precision(precision, device)
+    if out:
+        make_folder(out)  # before the cases are read: a folder that cannot be made is told at once
+    with as_user_error(device, lambda: "the cases in memory"):
+        run = Run(model, train_set, val_set, recipe, seed, device, team, loss, validation)
+    run.files = RunFolder(out, name or type(model).__name__, options or {}, run) if out else None
+    with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
+        if run.files:
+            run.files.open(resume)
+        run.prepare(precision, compile, micro_batch)
+        for step in progress(run.steps_left(), f"Training {name or 'the network'}", total=run.count_left()):
+            run.learn(step)
+            if run.iteration % run.batches.steps_per_epoch == 0:
+                row = run.close_epoch()
+                run.save()
+                if report and team.leads:
+                    report(row)
+            elif interrupt.came or run.iteration % checkpoint_every == 0:
+                run.save()
+            interrupt.obey()
+    return run.finish()
+
+
+class Run:
+    """A training under way: what changes from step to step, and the steps."""
+
+    def __init__(self, model, train_set, val_set, recipe: Recipe, seed: int, device, team, loss, validation):
+        self.model, self.recipe, self.seed, self.device, self.team = model.to(device), recipe, seed, device, team
+        self.train_set, self.val_set = train_set, val_set
+        self.batches = train_set if hasattr(train_set, "plan") else _batches(model, train_set, recipe, seed, device)
+        self.loss = loss or _loss(self.batches, recipe, device)
+        self.validation = validation or self._standard_validation(val_set)
+        self.optimizer = _optimizer(model, recipe)
+        self.format, self.files, self.scaler, self.doing_now = memory_format(device), None, None, None
+        self.iteration, self.rows, self.loss_sum = 0, [], torch.zeros((), device=device)
+        self.best, self.best_is_new, self.seconds, self.clock = None, False, 0.0, perf_counter()
+
+    def prepare(self, precision: Precision, compile: bool, micro_batch: int | None) -> None:
+        """The network as the steps call it. After a resume, for the wrapped copies share the loaded weights."""
+        self.autocast, self.micro_batch = precision.autocast, micro_batch
+        scaler_state, self.scaler = self.scaler, precision.scaler
+        if scaler_state:
+            self.scaler.load_state_dict(scaler_state)
+        self.model.to(memory_format=self.format)
+        self.team_model = self.team.wrap(self.model, self.device)
+        self.net = torch.compile(self.team_model) if compile else self.team_model
+        self.clock = perf_counter()
+
+    def steps_left(self) -> Iterator[Step]:
+        """Every step from here to the end of the last epoch, or to the epoch in which patience runs out."""
+        epoch, done = divmod(self.iteration, self.batches.steps_per_epoch)
+        while epoch < self.recipe.epochs and not self.out_of_patience():
+            yield from islice(self.batches.plan(epoch), done, None)
+            epoch, done = epoch + 1, 0
+
+    def count_left(self) -> int:
+        return self.recipe.epochs * self.batches.steps_per_epoch - self.iteration
+
+    def out_of_patience(self) -> bool:
+        return bool(self.recipe.patience and self.rows) and (
+            len(self.rows) - best_epoch(self.rows) >= self.recipe.patience
+        )
+
+    def learn(self, step: Step) -> None:
+        """One optimiser step on one batch, in pieces if the memory wants it, shared with the team."""
+        self.doing_now = step
+        lr = learning_rate(self.recipe, step.iteration, self.batches.steps_per_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.net.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss_sum = self.loss_sum + self._backward(step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.iteration, self.lr = step.iteration + 1, lr
+        if self.device.type == "cpu" or self.iteration % LOOK_EVERY == 0:
+            self.check_loss()
+
+    def _backward(self, step: Step) -> Tensor:
+        """Gradients of the whole batch's loss; returns that loss."""
+        mine = self.team.share(len(step.indices))
+        size = self.micro_batch or len(mine)
+        pieces = [self._load(step, mine[i : i + size]) for i in range(0, len(mine), size)]
+        masses = [self._mass(target) for _, target in pieces]
+        whole, value = self.team.total(sum(masses)), torch.zeros((), device=self.device)
+        for number, ((x, target), mass) in enumerate(zip(pieces, masses, strict=True), 1):
+            last = number == len(pieces)
+            with nullcontext() if last or self.team.size == 1 else self.team_model.no_sync():
+                with self.autocast():
+                    outputs = self.net(x)
+                loss = self.loss(outputs, target) * (mass / whole)
+                self.scaler.scale(loss * self.team.size).backward()  # the team averages gradients; we want the sum
+            value += loss.detach()
+        return self.team.total(value)
+
+    def _load(self, step: Step, positions) -> tuple[Tensor, Tensor]:
+        x, target = self.batches.load(step, positions)
+        x, target = x.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True)
+        return x.contiguous(memory_format=self.format) if x.ndim == 4 else x, target
+
+    def _mass(self, target: Tensor) -> Tensor:
+        if hasattr(self.loss, "mass"):
+            return self.loss.mass(target)
+        return torch.tensor(float(len(target)), device=self.device)
+
+    def check_loss(self) -> None:
+        if not torch.isfinite(self.loss_sum):
+            epoch = (self.iteration - 1) // self.batches.steps_per_epoch + 1
+            saved = " The checkpoint before it is unharmed." if self.files else ""
+            raise UserError(
+                f"The loss is no longer a finite number at iteration {self.iteration} (epoch {epoch}, lr {self.lr:g}): "
+                f"give a smaller lr, or precision float32.{saved}"
+            )
+
+    def close_epoch(self) -> dict:
+        """Validate, and add the epoch's row."""
+        self.check_loss()
+        scores = self.team.told_by_leader(lambda: self.validation(self.model.eval()))
+        steps = self.batches.steps_per_epoch
+        spent, self.seconds, self.clock = self.seconds + perf_counter() - self.clock, 0.0, perf_counter()
+        row = {"epoch": len(self.rows) + 1, "iteration": self.iteration, "lr": self.lr}
+        row |= {"train_loss": float(self.loss_sum) / steps, **scores, "seconds": round(spent, 3)}
+        self.rows.append(row)
+        self.loss_sum = torch.zeros_like(self.loss_sum)
+        if best_epoch(self.rows) == len(self.rows):
+            self.best, self.best_is_new = self.state(), True
+        return row
+
+    def _standard_validation(self, val_set) -> Callable[[nn.Module], dict]:
+        if val_set is None:
+            return lambda model: {}
+        recipe, preprocessing = self.recipe, self.batches.preprocessing
+        cache = SliceCache(val_set, preprocessing.window, recipe.target, self.device, preprocessing.antialias)
+        size, batch = self.recipe.val_size, self.recipe.batch
+        return lambda model: validate(model, cache, self.batches.normalise, self.loss, size, batch)
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the weights on the CPU."""
+        return {k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()}
+
+    def save(self) -> None:
+        self.check_loss()
+        if self.files and self.team.leads:
+            self.files.save_last()
+            if self.best_is_new:  # after last.pt: `RunFolder._best_state` mends a kill between the two
+                self.files.save_best()
+        self.best_is_new = False
+
+    def finish(self) -> History:
+        self.model.to(memory_format=torch.contiguous_format).eval()
+        self.model.preprocessing = self.batches.preprocessing
+        stopped = "early" if len(self.rows) < self.recipe.epochs else "finished"
+        folder = self.files.folder if self.files else None
+        history = History(self.rows, self.recipe, folder, stopped, {"best": self.best, "last": self.state()})
+        if self.files and self.team.leads:
+            self.files.close(history)
+        return history
+
+    def doing(self) -> str:
+        """For the line about memory."""
+        if self.doing_now is None:
+            return "the cases in memory"
+        side, count = self.doing_now.scale.side, len(self.team.share(len(self.doing_now.indices)))
+        return f"{min(self.micro_batch or count, count)} slices at {side} px at a time"
+
+
+def _batches(model, train_set, recipe: Recipe, seed: int, device) -> SliceBatches:
+    preprocessing = fit_preprocessing(train_set, recipe)
+    cache = SliceCache(train_set, recipe.window, recipe.target, device, recipe.antialias)
+    return SliceBatches(cache, recipe, preprocessing, seed, input_channels(model))
+
+
+def _loss(batches, recipe: Recipe, device) -> MiniSegLoss:
+    weight = None
+    if recipe.class_weights:
+        weight = class_weights_miniseg(batches.cache.class_fractions(recipe.num_classes)).to(device)
+    return MiniSegLoss(weight, recipe.aux_weights)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    settings = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if {p.device.type for p in model.parameters()} <= {"cpu", "cuda"}:
+        settings["fused"] = True  # one kernel instead of ten for each of MiniSeg's 329 small tensors
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=0.9, **settings)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), **settings)

@@ -1,0 +1,153 @@
+"""Recipes: everything that decides what a network learns, as frozen data; each line says who chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+
+from covidseg.data.transforms import LUNG, MINISEG_SCALES, Scale, Window
+from covidseg.errors import UserError, unknown_name
+
+__all__ = ["LESSON", "MINISEG", "MINISEG_PAPER", "MINISEG_RELEASED", "PHANTOM", "QUICK", "RECIPES", "Recipe", "recipe"]
+
+CHOICES = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "schedule": ("poly", "step", "constant"),
+    "statistics": ("fold", "imagenet", "neutral"),
+    "target": ("infection", "classes"),
+    "augment": ("miniseg", "wide", "none"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained. What changes speed but not the result (device, precision...) is no part of it.
+
+    optimizer : "adam" (L2 is added to the gradient), "adamw" (decoupled) or "sgd" (momentum 0.9)
+    schedule : "poly", lr * (1 - it / T)^power for every iteration; "step", lr * step_factor^(epoch // step_epochs);
+        "constant"
+    scales : one epoch is one pass over the cases for each; a Scale is (side in pixels, largest crop margin)
+    batch : cases per optimiser step; drop_last : leave the incomplete batch at the end of a pass out
+    augment : "miniseg" (symmetric crop, upside down), "wide" (zoom, tilt, mirror, greys; see `augment_wide`) or "none"
+    statistics : mean and std of the input from the training "fold", of "imagenet", or "neutral" (0.5, 0.25)
+    window : of HU images; antialias : blur before shrinking, which small networks need on large slices
+    target : "infection" (0/1) or "classes" (0..3)
+    class_weights : weigh classes by 1 / ln(1.10 + p_c); aux_weights : deep supervision, main output first
+    val_size : side at which the validation fold is scored
+    patience : stop after so many epochs without a better validation mIoU; None trains to the end
+    Raises UserError for a value that cannot be meant.
+    """
+
+    name: str
+    lr: float
+    epochs: int
+    batch: int
+    scales: tuple[Scale, ...]
+    weight_decay: float = 0.0
+    optimizer: str = "adam"
+    schedule: str = "poly"
+    power: float = 0.9
+    step_epochs: int = 100
+    step_factor: float = 0.5
+    augment: str = "miniseg"
+    drop_last: bool = True
+    statistics: str = "fold"
+    window: Window = LUNG
+    antialias: bool = False
+    target: str = "infection"
+    class_weights: bool = True
+    aux_weights: tuple[float, ...] = (1.0, 0.4, 0.4, 0.4)
+    val_size: int = 512
+    patience: int | None = None
+
+    def __post_init__(self):
+        scales = tuple(Scale(*(int(v) for v in scale)) for scale in self.scales)  # JSON gives lists
+        object.__setattr__(self, "scales", scales)
+        object.__setattr__(self, "window", Window(*(float(v) for v in self.window)))
+        object.__setattr__(self, "aux_weights", tuple(float(w) for w in self.aux_weights))
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise unknown_name(f"{name} of a recipe", getattr(self, name), allowed)
+        for name in ("lr", "epochs", "batch", "val_size"):
+            self._refuse(name, not getattr(self, name) > 0, "must be above 0")
+        self._refuse("weight_decay", not self.weight_decay >= 0, "must not be negative")
+        self._refuse("patience", self.patience is not None and self.patience < 1, "must be 1 or more, or None")
+        self._refuse("scales", not scales, "holds no pass: an epoch would be empty")
+        too_far = any(side < 1 or bound < 0 or 2 * bound >= side for side, bound in scales)
+        self._refuse("scales", too_far, "crops more than there is: margins must stay below half the side")
+
+    def _refuse(self, name: str, wrong: bool, why: str) -> None:
+        if wrong:
+            raise UserError(f"Recipe {self.name!r}: {name}={getattr(self, name)!r} {why}.")
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of the target, the background included."""
+        return 2 if self.target == "infection" else 4
+
+    def to_dict(self) -> dict:
+        """Plain numbers and lists, ready for JSON and for a weights-only checkpoint."""
+        plain = asdict(self) | {"scales": [list(scale) for scale in self.scales]}
+        return plain | {"aux_weights": list(self.aux_weights), "window": list(self.window)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> Recipe:
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("setting of a recipe", name, known)
+        return cls(**values)
+
+
+MINISEG_RELEASED = Recipe(
+    name="released",
+    optimizer="adam", lr=1e-3, weight_decay=1e-4,  # paper and code; the decay is coupled L2, on every parameter
+    epochs=80, batch=5,                            # paper and code
+    schedule="poly", power=0.9,                    # paper; code: per iteration, not per epoch
+    scales=MINISEG_SCALES,                         # code: four passes an epoch, so 320 in all; the paper is silent
+    augment="miniseg",                             # paper "standard cropping and random flipping"; details: code
+    drop_last=True,                                # code
+    statistics="fold",                             # code
+    class_weights=True,                            # code; the paper is silent
+    aux_weights=(1.0, 0.4, 0.4, 0.4),              # code; the paper gives no weights
+    val_size=512,                                  # paper and code
+)  # fmt: skip
+MINISEG_PAPER = replace(
+    MINISEG_RELEASED,
+    name="paper",
+    scales=(Scale(512, 16),),                      # the text read plainly: one pass of 512 px is an epoch
+)  # fmt: skip
+MINISEG = MINISEG_RELEASED
+LESSON = replace(
+    MINISEG_PAPER,
+    name="lesson",
+    lr=4e-3, epochs=16, batch=8,                   # ours: 128 steps on 64 phantoms must do
+    scales=(Scale(96, 3),), val_size=96,           # ours: two minutes on two CPU cores; 3 of 96 is about 16 of 512
+)  # fmt: skip
+QUICK = replace(
+    LESSON,
+    name="quick",
+    epochs=2, batch=4, scales=(Scale(64, 2),), val_size=64,  # ours, for tests and for the smoke budget: seconds
+)  # fmt: skip
+
+PHANTOM = replace(
+    MINISEG_PAPER,
+    name="phantom",                                # ours: learns on phantoms, is used on patients
+    lr=3e-3, epochs=6, batch=8,                    # ours: 450 steps on 600 phantoms of 256 px
+    scales=(Scale(128, 0),), val_size=128,         # ours: a phantom has no detail below two millimetres worth learning
+    augment="wide",                                # ours: what phantoms lack in variety, zoom and greys must supply
+    window=Window(-400, 1400), antialias=True,     # ours: about the greys in which CT100 is published
+)  # fmt: skip
+
+RECIPES = {r.name: r for r in (MINISEG_RELEASED, MINISEG_PAPER, LESSON, PHANTOM, QUICK)}
+
+
+def recipe(name: str, **changes) -> Recipe:
+    """The recipe of that name with some settings changed. Raises UnknownName for a wrong name or setting.
+
+    >>> recipe("quick", epochs=3).epochs
+    3
+    """
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES)
+    return Recipe.from_dict({field.name: getattr(RECIPES[name], field.name) for field in fields(Recipe)} | changes)

@@ -1,0 +1,160 @@
+"""The folder of a run: what is written when, and what a resumed run takes from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import perf_counter
+
+from covidseg.errors import UserError
+from covidseg.provenance import peak_memory_mb, provenance
+from covidseg.training.checkpoints import (
+    fits_model,
+    load_checkpoint,
+    random_state,
+    save_checkpoint,
+    set_random_state,
+    write_atomically,
+)
+from covidseg.training.history import History, best_epoch, curves_csv
+
+__all__ = ["RunFolder", "make_folder"]
+
+
+def make_folder(folder: str | Path) -> None:
+    """Raises UserError where it cannot be made."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+
+
+class RunFolder:
+    """The run folder: last.pt, best.pt, curves.csv, run.json, each whole at every moment."""
+
+    def __init__(self, folder: str | Path, name: str, options: dict, run):
+        self.folder, self.name, self.options, self.run = Path(folder), name, options, run
+        self.last, self.best = self.folder / "last.pt", self.folder / "best.pt"
+        self.curves, self.record = self.folder / "curves.csv", self.folder / "run.json"
+        self.identity = {
+            "recipe": run.recipe.to_dict(),
+            "seed": run.seed,
+            "train_fingerprint": _fingerprint(run.train_set),
+            "val_fingerprint": _fingerprint(run.val_set),
+        }
+
+    def open(self, resume: bool) -> None:
+        """Go on from last.pt, or begin afresh."""
+        if resume and self.last.exists():
+            self._restore()
+        elif self.run.team.leads:
+            for path in (self.last, self.best, self.curves):
+                path.unlink(missing_ok=True)
+        if self.run.team.leads:
+            self.begun = {"model": self.name, "options": self.options, **self.identity}
+            self.begun |= {"provenance": provenance(self.run.device)}
+            self._write_record({"state": "running"})
+
+    def _restore(self) -> None:
+        record, run = load_checkpoint(self.last), self.run
+        self._same_run(record)
+        state = record["training"]
+        run.model.load_state_dict(record["state"])
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.scaler = state["scaler"]  # `prepare` hands it to the scaler
+        run.iteration, run.rows, run.seconds = state["iteration"], state["rows"], state["seconds"]
+        run.loss_sum = state["loss_sum"].to(run.device)
+        if run.rows:
+            run.best = self._best_state(record["state"])
+            write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
+        set_random_state(state["random"], run.device)
+
+    def _best_state(self, last_state: dict) -> dict:
+        """What best.pt holds; if a kill came between last.pt and best.pt, the last epoch is the best one."""
+        epoch = best_epoch(self.run.rows)
+        if self.best.exists() and (best := load_checkpoint(self.best))["about"]["row"]["epoch"] == epoch:
+            return best["state"]
+        self.run.best_is_new = True
+        return last_state
+
+    def _same_run(self, record: dict) -> None:
+        way_out = "choose another folder, or begin afresh with resume=False"
+        if (record["model"], record["options"]) != (self.name, self.options):
+            theirs = f"{record['model']} {record['options'] or ''}".strip()
+            raise UserError(f"{self.last} belongs to another network ({theirs}): {way_out}.")
+        fits_model(self.last, record["state"], self.run.model)
+        theirs, mine = _flat(record["training"]["identity"]), _flat(self.identity)
+        for key in dict.fromkeys([*mine, *theirs]):
+            if theirs.get(key) != mine.get(key):
+                raise UserError(
+                    f"{self.last} belongs to another run: {key} is {_short(theirs.get(key))} there, "
+                    f"{_short(mine.get(key))} here; {way_out}."
+                )
+
+    def save_last(self) -> None:
+        run = self.run
+        training = {
+            "identity": self.identity,
+            "optimizer": run.optimizer.state_dict(),
+            "scaler": run.scaler.state_dict(),
+            "iteration": run.iteration,
+            "rows": run.rows,
+            "loss_sum": run.loss_sum.cpu(),
+            "seconds": run.seconds + perf_counter() - run.clock,
+            "random": random_state(run.device),
+        }
+        self._save(self.last, run.state(), run.rows[-1] if run.rows else {}, training)
+        write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
+
+    def save_best(self) -> None:
+        self._save(self.best, self.run.best, self.run.rows[best_epoch(self.run.rows) - 1], None)
+
+    def _save(self, path: Path, state: dict, row: dict, training: dict | None) -> None:
+        about = {"label": f"{self.name}, recipe {self.run.recipe.name}, epoch {row.get('epoch', 0)}", "row": row}
+        about |= {"data": getattr(self.run.train_set, "name", None), "fold": getattr(self.run.train_set, "fold", None)}
+        save_checkpoint(
+            path,
+            model=self.name,
+            options=self.options,
+            preprocessing=self.run.batches.preprocessing.to_dict(),
+            state=state,
+            about=about,
+            training=training,
+        )
+
+    def close(self, history: History) -> None:
+        rules = {rule: history.row(rule) for rule in ("best", "last")}
+        cost = {
+            "seconds": sum(row["seconds"] for row in history.rows),
+            "peak_memory_mb": peak_memory_mb(self.run.device),
+        }
+        self._write_record({"state": history.stopped, "selections": rules, "cost": cost})
+
+    def _write_record(self, more: dict) -> None:
+        text = json.dumps(_without_nan(self.begun | more), indent=1, allow_nan=False) + "\n"
+        write_atomically(self.record, lambda file: file.write(text.encode()))
+
+
+def _fingerprint(cases) -> str | None:
+    return cases.fingerprint() if hasattr(cases, "fingerprint") else None
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """Nested dicts as one, the names joined by dots."""
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _short(value) -> str:
+    return f"{value[:8]}..." if isinstance(value, str) and len(value) > 20 else repr(value)
+
+
+def _without_nan(value):
+    """JSON has no NaN: an undefined score is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,108 @@
+"""What a map is called and what its channels are, read from its name, its shape and the network it comes from.
+
+Nothing here is tied to one network: names split as kind/block ("A/E_2_1") or kind_index ("S_4"), channels are
+numbered unless the network says more. What a paper says about its maps is one row of ``KINDS``.
+"""
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import numpy as np
+from torch import nn
+
+__all__ = ["MapInfo", "describe_map"]
+
+_UP = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_DOWN = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """One map (c, h, w) in words."""
+
+    name: str  # as `attention.capture` returns it
+    kind: str  # "A" in A/E_2_1, "S" in S_4: maps of one kind can be compared
+    symbol: str  # as the paper writes it: E²₁
+    place: str  # "stage 2, block 1", or ""
+    shape: tuple[int, int, int]
+    stride: float  # input pixels per value
+    channel_word: str  # "dilation", "class", "channel"
+    channels: tuple[str, ...]  # one label per channel
+    note: str = ""  # the paper's use of the map; {low}, {high}, {gain_low}, {gain_high} are filled in
+
+    @property
+    def label(self) -> str:
+        """For a list of maps: 'E²₁ · stage 2, block 1 · 1/4'."""
+        size = "full size" if self.stride == 1 else f"1/{self.stride:g}"
+        return " · ".join(filter(None, [self.symbol, self.place, size]))
+
+    @property
+    def math(self) -> str:
+        """The symbol for TeX: 'E^2_1'; "" for a name that is no letter with indices."""
+        found = re.fullmatch(r"([A-Za-z]+)_?(\d+)(?:_(\d+))?", self.name.rpartition("/")[2])
+        if not found:
+            return ""
+        letter, first, second = found.groups()
+        return f"{letter}^{{{first}}}_{{{second}}}" if second else f"{letter}_{{{first}}}"
+
+    @property
+    def of(self) -> str:
+        """The map in full: 'A of E²₁', or its symbol."""
+        return f"{self.kind} of {self.symbol}" if "/" in self.name else self.symbol
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a paper says of all maps whose name fits ``pattern``."""
+
+    pattern: str
+    word: str  # what its channels are
+    note: str = ""
+
+
+KINDS = [
+    Kind("A/E_*", "dilation", "Eqn 7 multiplies this branch by 1 + A, here by {gain_low} to {gain_high}."),
+    Kind("P_*", "class"),
+]
+
+
+def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: tuple[int, int]) -> MapInfo:
+    """values : (c, h, w), as captured for an input of ``input_shape`` (H, W)."""
+    kind, _, rest = name.rpartition("/")
+    symbol, place = _symbol(rest)
+    found = next((k for k in KINDS if fnmatch(name, k.pattern)), Kind(name, "channel"))
+    dilations = _dilations(model, name)
+    word = found.word if dilations or found.word != "dilation" else "branch"
+    channels = _distinct(dilations) if len(dilations) == len(values) else [str(k + 1) for k in range(len(values))]
+    if word == "class":
+        channels = [str(k) for k in range(len(values))]
+    stride = round(input_shape[0] / values.shape[1], 2)
+    return MapInfo(
+        name, kind or re.split(r"[_\d]", rest)[0] or rest, symbol, place, values.shape, stride, word, tuple(channels),
+        found.note,
+    )  # fmt: skip
+
+
+def _symbol(rest: str) -> tuple[str, str]:
+    """'E_2_1' -> ('E²₁', 'stage 2, block 1'); 'S_4' -> ('S₄', ''); anything else stays as it is."""
+    found = re.fullmatch(r"([A-Za-z]+)_(\d+)_(\d+)", rest)
+    if found:
+        letter, stage, block = found.groups()
+        return f"{letter}{stage.translate(_UP)}{block.translate(_DOWN)}", f"stage {stage}, block {block}"
+    found = re.fullmatch(r"([A-Za-z]+)_?(\d+)", rest)
+    return (f"{found[1]}{found[2].translate(_DOWN)}" if found else rest), ""
+
+
+def _dilations(model: nn.Module, name: str) -> list[str]:
+    """Dilations of the branches that an attention map weighs, read off the block that owns it; [] for other maps."""
+    module = getattr(model, "named_maps", dict)().get(name, (None,))[0]
+    for block in model.modules():
+        if module is not None and getattr(block, "attend", None) is module:
+            return [str(conv.dilation[0]) for conv in block.dilated]
+    return []
+
+
+def _distinct(labels: list[str]) -> list[str]:
+    """With K > 4 several branches share dilation 8: '8', '8 (5)', '8 (6)'."""
+    return [text if text not in labels[:k] else f"{text} ({k + 1})" for k, text in enumerate(labels)]

@@ -1,0 +1,48 @@
+"""What every test shares. One thread: the machines that run these tests are small and shared."""
+
+import os
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # before torch and numpy are loaded
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """No progress bars, no windows, no outer choice of budget: a test that wants one sets it.
+
+    For each test and not for the session: nbval's notebooks run in the same session and need the outer choice.
+    """
+    monkeypatch.setenv("COVIDSEG_QUIET", "1")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for variable in ("COVIDSEG_BUDGET", "COVIDSEG_RESULT"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def folder_named_by(variable: str) -> Path:
+    """The folder in an environment variable; unset skips, a wrong one fails (else CI would skip in silence)."""
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set")
+    path = Path(value).expanduser().resolve()
+    assert path.is_dir(), f"{variable}={value} is not a folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """Real data and the authors' weights, as their sources distribute them (COVIDSEG_MIRROR)."""
+    return folder_named_by("COVIDSEG_MIRROR")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Tensors recorded from the authors' own programs (COVIDSEG_REFERENCE)."""
+    return folder_named_by("COVIDSEG_REFERENCE")
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The checkout these tests belong to."""
+    return Path(__file__).resolve().parents[1]

@@ -1,0 +1,558 @@
+"""Batches: planned and checked first, done in processes that may die at any moment, never done twice, never half."""
+
+import csv
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from toy_notebooks import save
+
+from covidseg.batch import command, keys, locks, plan, plan_file, summary, work, worker
+from covidseg.cli import main
+from covidseg.errors import UserError
+from covidseg.experiments import source
+from covidseg.notebooks import read, runner
+from covidseg.notebooks.runner import Outcome
+
+PARAMETERS = """\
+budget = "lesson"  # smoke | lesson | paper
+seed = 0  # int, 0..1000
+device = "cpu"  # cpu | cuda
+trouble = ""  # str"""
+
+# Writes one line per execution beside its folder, so that a test can count them.
+WORK = """\
+import os, time
+from pathlib import Path
+from covidseg.lesson import Lesson
+folder = Path(os.environ["COVIDSEG_RESULT"]).parent
+with (folder.parent / "executions.txt").open("a") as file:
+    file.write(f"{seed}\\n")
+time.sleep(0.3)
+if trouble == "raise":
+    raise ValueError("no such slice")
+if trouble == "die" and not (folder / "last.pt").exists():
+    (folder / "last.pt").write_text("half way")
+    os.kill(os.getpid(), 9)"""
+RESULT = (
+    'Lesson("90_toy", budget, seed, device).result(double=2 * seed, gpu=os.environ.get("CUDA_VISIBLE_DEVICES", ""))'
+)
+
+
+def toy(folder: Path, result: str = RESULT) -> Path:
+    cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), new_code_cell(WORK), new_code_cell(result)]
+    notebook = new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return save(notebook, folder, "90_toy")
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    return toy(tmp_path)
+
+
+def grid_file(folder: Path, *blocks) -> Path:
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump(blocks[0] if len(blocks) == 1 else list(blocks), sort_keys=False))
+    return path
+
+
+def run_of(notebook: Path, **parameters):
+    (run,) = plan(str(notebook), [parameters])
+    return run
+
+
+# ---------------------------------------------------------------------------------------------------- the plan
+
+
+def test_a_grid_is_every_combination_and_the_single_runs_over_the_common_parameters(tmp_path, notebook):
+    path = grid_file(
+        tmp_path,
+        {
+            "notebook": str(notebook),
+            "parameters": {"budget": "smoke"},
+            "grid": {"seed": [1, 2], "device": ["cpu", "cuda"]},
+        },
+        {"notebook": str(notebook), "runs": [{"seed": 7}, {"seed": 7}]},
+    )
+    runs = plan_file(path, {})
+    places = [(r.parameters["budget"], r.parameters["seed"], r.parameters["device"]) for r in runs]
+    assert places == [
+        ("smoke", 1, "cpu"), ("smoke", 1, "cuda"), ("smoke", 2, "cpu"), ("smoke", 2, "cuda"), ("lesson", 7, "cpu")
+    ]  # fmt: skip
+    assert len({run.name for run in runs}) == 5
+    assert {run.parameters["seed"] for run in plan_file(path, {"seed": "3"})} == {3}  # the command line wins
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        ({"grid": {"sead": [1]}}, "No parameter of 90_toy is called 'sead'. Did you mean 'seed'"),
+        ({"grid": {"seed": ["x"]}}, "Parameter seed='x' should be of type int"),
+        ({"grid": {"seed": 1}}, "field grid.seed should be a list of values, not 1"),
+        ({"gird": {"seed": [1]}}, "No field of a grid is called 'gird'. Did you mean 'grid'"),
+        ({"runs": [3]}, "every entry of runs should be a mapping, not 3"),
+        ({"parameters": [1]}, "field parameters should be a mapping"),
+        ({"grid": {"device": ["cuda", "gpu"]}}, "No value of parameter 'device' is called 'gpu'"),
+    ],
+)
+def test_a_wrong_grid_is_refused_in_one_line_that_names_the_file(
+    block, complaint, tmp_path, notebook, capsys, monkeypatch
+):
+    monkeypatch.setattr(command, "run", lambda *_, **__: pytest.fail("a run was started"))
+    path = grid_file(tmp_path, {"notebook": str(notebook)} | block)
+    assert main(["batch", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"covidseg: {path}: ") and complaint in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (["batch", "nowhere.yaml"], "There is no grid file nowhere.yaml."),
+        (["batch", "miniseg/tabel2"], "No table is called 'miniseg/tabel2'. Did you mean 'miniseg/table2'?"),
+        (["batch", "table2"], "'table2' is neither a grid file (.yaml) nor a table."),
+        (
+            ["batch", "miniseg/table2", "-p", "dataset=phantm"],
+            "No data set is called 'phantm'. Did you mean 'phantom'?",
+        ),
+        (["batch", "miniseg/table2", "-p", "variant=SBB"], "No variant of miniseg is called 'SBB'. Did you mean 'SB'?"),
+        (["batch", "miniseg/table2", "-p", "recipe=quik"], "No recipe is called 'quik'. Did you mean 'quick'?"),
+        (["batch", "miniseg/table2", "-p", "fold=x"], "Parameter fold='x' should be of type int"),
+    ],
+)
+def test_a_bad_command_line_starts_nothing(line, complaint, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "run", lambda *_, **__: pytest.fail("a run was started"))
+    monkeypatch.chdir(tmp_path)
+    assert main(line) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"covidseg: {complaint}") and err.count("\n") == 1
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path):
+    (tmp_path / "grid.yaml").write_text("grid: [1,\n  2")
+    with pytest.raises(UserError, match="grid.yaml is not YAML"):
+        plan_file(tmp_path / "grid.yaml", {})
+
+
+def test_a_tables_batch_is_its_grid_of_train_one():
+    runs = command.planned("miniseg/table2", ["dataset=phantom"])
+    assert len(runs) == 15 and {run.notebook.stem for run in runs} == {"40_train_one"}
+    assert {run.parameters["budget"] for run in runs} == {"lesson"}
+    some = command.planned("miniseg/table4", ["dataset=phantom", "budget=smoke", "seed=0"])
+    assert {run.parameters["seed"] for run in some} == {0} and len(some) == 8
+    full = {
+        r.key for r in command.planned("miniseg/table4", ["dataset=phantom"]) if r.parameters["variant"] == "MiniSeg"
+    }
+    assert full <= {run.key for run in runs}  # a run that two tables share is the same run
+
+
+# ---------------------------------------------------------------------------------- what makes a run another one
+
+
+def test_parameters_and_code_change_the_key_and_prose_does_not(notebook):
+    node = read(notebook)
+    code = keys.code_key(node)
+    key = keys.run_key("90_toy.ipynb", {"seed": 0}, code)
+    assert key == keys.run_key("90_toy.ipynb", {"seed": 0}, code)
+    assert key != keys.run_key("90_toy.ipynb", {"seed": 1}, code)
+    assert run_of(notebook).key == run_of(notebook, seed=0).key  # a default named is a default
+    node.cells.insert(0, new_markdown_cell("# prose"))
+    assert keys.code_key(node) == code
+    node.cells[2].source += "\n1"
+    assert keys.code_key(node) != code
+
+
+def test_a_change_in_numeric_code_changes_the_key_and_a_new_plot_does_not(tmp_path):
+    package = tmp_path / "covidseg"
+    for name in ("models/miniseg.py", "losses.py", "plotting.py", "cli/batch.py"):
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("a = 1\n")
+
+    def key():
+        source.source_key.cache_clear()
+        return source.source_key(package)
+
+    before = key()
+    (package / "plotting.py").write_text("a = 2\n")
+    (package / "cli" / "batch.py").write_text("a = 2\n")
+    assert key() == before
+    for name in ("losses.py", "models/miniseg.py"):
+        (package / name).write_text("a = 2\n")
+        assert key() != before
+        before = key()
+    source.source_key.cache_clear()
+
+
+def test_every_numeric_module_is_there_and_decides():
+    there = [
+        name for name in source.NUMERIC if (source.PACKAGE / name).exists() or (source.PACKAGE / f"{name}.py").exists()
+    ]
+    assert set(source.NUMERIC) - set(there) <= {"semisupervised"}
+
+
+# ---------------------------------------------------------------------------------------------------- locks
+
+
+def hold(path: Path, **facts) -> None:
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "born": psutil.Process().create_time(), "id": "x"}
+    path.write_text(json.dumps(mine | facts))
+
+
+def test_a_lock_is_held_by_one_and_gone_afterwards(tmp_path):
+    path = tmp_path / "a.lock"
+    with locks.claim(path) as first:
+        assert first is None
+        with locks.claim(path) as second:
+            assert second == f"process {os.getpid()} on {socket.gethostname()}"
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("facts", [{"pid": 2**22 + 1}, {"born": 1.0}], ids=["dead", "its number given to another"])
+def test_the_lock_of_a_dead_process_is_taken_at_once(facts, tmp_path):
+    hold(tmp_path / "a.lock", **facts)
+    with locks.claim(tmp_path / "a.lock") as holder:
+        assert holder is None
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("silent", "alive"), [(1, True), (locks.SILENCE + 5, False)])
+def test_on_another_machine_the_heartbeat_decides(silent, alive, tmp_path):
+    path = tmp_path / "a.lock"
+    hold(path, host="elsewhere", pid=1)
+    os.utime(path, (time.time() - silent,) * 2)
+    with locks.claim(path) as holder:
+        assert holder == ("process 1 on elsewhere" if alive else None)
+
+
+def test_a_lock_left_empty_by_a_kill_is_taken_after_a_moment(tmp_path):
+    path = tmp_path / "a.lock"
+    path.touch()
+    with locks.claim(path) as holder:
+        assert holder == "a process that is just starting"
+    os.utime(path, (time.time() - locks.UNWRITTEN - 1,) * 2)
+    with locks.claim(path) as holder:
+        assert holder is None
+
+
+def test_the_heart_beats_while_the_lock_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "BEAT", 0.05)
+    path = tmp_path / "a.lock"
+    with locks.claim(path):
+        os.utime(path, (1, 1))
+        until = time.monotonic() + 10
+        while path.stat().st_mtime < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert path.stat().st_mtime > 2
+
+
+# ---------------------------------------------------------------------------- one run, without a kernel
+
+
+@pytest.fixture
+def executed(monkeypatch):
+    """Outcomes that `run_notebook` is to give, and the folders it was given."""
+    outcomes, folders = [], []
+
+    def run_notebook(source, folder, parameters, *, timeout):
+        folders.append(folder)
+        (folder / "result.json").write_text("{}")
+        status, error = outcomes.pop(0)
+        return Outcome("90_toy", status, 1.0, error, {"double": 2})
+
+    monkeypatch.setattr(runner, "run_notebook", run_notebook)
+    return outcomes, folders
+
+
+def test_a_finished_run_has_its_name_and_is_not_done_again(tmp_path, notebook, executed):
+    outcomes, folders = executed
+    run = run_of(notebook, seed=3).to_dict()
+    outcomes += [("done", "")]
+    assert work.do(run, tmp_path, 60)["status"] == "done"
+    assert sorted(os.listdir(tmp_path / run["name"])) == ["batch.json", "result.json"]
+    again = work.do(run, tmp_path, 60)
+    assert again["status"] == "had" and again["results"] == {"double": 2} and len(folders) == 1
+
+
+def test_a_run_that_another_process_does_is_left_to_it(tmp_path, notebook, executed):
+    run = run_of(notebook).to_dict()
+    with locks.claim(tmp_path / f"{run['name']}.lock"):
+        told = work.do(run, tmp_path, 60)
+    assert told["status"] == "busy" and str(os.getpid()) in told["error"] and executed[1] == []
+
+
+def test_a_failed_run_is_kept_to_look_at_and_tried_again_from_the_beginning(tmp_path, notebook, executed):
+    outcomes, folders = executed
+    run = run_of(notebook).to_dict()
+    outcomes += [("failed", "cell 2: ValueError: x"), ("done", "")]
+    assert work.do(run, tmp_path, 60)["status"] == "failed"
+    failed = tmp_path / f"{run['name']}.failed"
+    (failed / "last.pt").write_text("nan")
+    assert work.do(run, tmp_path, 60)["status"] == "done"
+    assert not failed.exists() and not (tmp_path / run["name"] / "last.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [("timeout", "took longer than 3 s"), ("failed", "the kernel died; most often")]
+)
+def test_a_run_cut_short_goes_on_from_its_checkpoint(status, error, tmp_path, notebook, executed):
+    outcomes, folders = executed
+    run = run_of(notebook).to_dict()
+    outcomes += [(status, error), ("done", "")]
+    work.do(run, tmp_path, 60)
+    (tmp_path / f"{run['name']}.failed" / "last.pt").write_text("epoch 79")
+    assert work.do(run, tmp_path, 60)["status"] == "done"
+    assert (tmp_path / run["name"] / "last.pt").read_text() == "epoch 79"
+
+
+def test_what_a_killed_attempt_left_is_taken_over_under_another_name(tmp_path, notebook, executed):
+    outcomes, folders = executed
+    run = run_of(notebook).to_dict()
+    left = tmp_path / f"{run['name']}.part-dead"
+    left.mkdir()
+    (left / "last.pt").write_text("epoch 3")
+    outcomes += [("done", "")]
+    work.do(run, tmp_path, 60)
+    assert folders[0] != left and not left.exists()  # a process that still writes there disturbs nobody
+    assert (tmp_path / run["name"] / "last.pt").read_text() == "epoch 3"
+
+
+def test_a_run_of_other_code_is_not_taken_for_this_one(tmp_path, notebook, executed):
+    outcomes, _ = executed
+    run = run_of(notebook).to_dict()
+    outcomes += [("done", "")] * 2
+    work.do(run, tmp_path, 60)
+    assert work.do(run | {"key": "f" * 64}, tmp_path, 60)["status"] == "done"
+
+
+def test_workers_share_the_gpus_round_and_round(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6")
+    gpus = worker.visible_gpus()
+    assert [worker.pinned(slot, gpus)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["4", "6", "4", "6"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert worker.pinned(0, worker.visible_gpus()) == {}
+
+
+def test_the_summary_lists_parameters_results_and_failures_first():
+    told = [
+        {"name": "a", "notebook": "90_toy.ipynb", "status": "done", "seconds": 1.5, "parameters": {"seed": 1},
+         "results": {"dice": 0.5, "curve": [1]}, "error": ""},
+        {"name": "b", "notebook": "90_toy.ipynb", "status": "failed", "seconds": 2, "parameters": {"seed": 2},
+         "results": {}, "error": "cell 3: <ValueError>"},
+    ]  # fmt: skip
+    rows = list(csv.DictReader(summary.summary_csv(told).splitlines()))
+    assert rows[0] == {"name": "a", "status": "done", "seconds": "1.5", "error": "", "seed": "1", "result dice": "0.5"}
+    page = summary.summary_html(told, "Batch <x>")
+    assert page.index("b.failed/90_toy.html") < page.index("a/90_toy.html")
+    assert "Batch &lt;x&gt;" in page and "&lt;ValueError&gt;" in page and "default-src 'none'" in page
+    assert summary.verdict(told) == "2 runs: 1 done, 1 failed."
+
+
+def test_planning_a_batch_loads_no_dask():
+    code = "import sys, covidseg.batch.command; print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+# ----------------------------------------------------------------------------------------- the real thing
+
+
+def batch(*arguments, **environment) -> subprocess.Popen:
+    """``covidseg batch ...`` as a process of its own, which obeys Ctrl-C even if these tests run in the background."""
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from covidseg.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "batch"]
+        + [str(argument) for argument in arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ | environment,
+    )  # fmt: skip
+
+
+def rows_of(folder: Path) -> dict[str, dict]:
+    with (folder / "summary.csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def executions(folder: Path) -> list[int]:
+    return sorted(int(line) for line in (folder / "executions.txt").read_text().split())
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Names in a batch's folder that only unfinished work has."""
+    return [name for name in os.listdir(folder) if ".part-" in name or ".lock" in name or name.startswith(".")]
+
+
+@pytest.mark.timeout(600)
+def test_a_batch_isolates_failures_pins_gpus_and_goes_on_where_it_stopped(tmp_path, notebook):
+    block = {
+        "notebook": str(notebook),
+        "runs": [{"seed": 1}, {"seed": 2}, {"seed": 3, "trouble": "raise"}, {"seed": 4, "trouble": "die"}],
+    }
+    path, out = grid_file(tmp_path, block), tmp_path / "out"
+    first = batch(path, "-o", out, "--workers", 2, CUDA_VISIBLE_DEVICES="5,7")
+    text, _ = first.communicate(timeout=500)
+    assert first.returncode == 1, text
+    rows = {row["seed"]: row for row in rows_of(out).values()}
+    assert [rows[seed]["status"] for seed in "1234"] == ["done", "done", "failed", "failed"]
+    assert rows["3"]["error"].endswith("ValueError: no such slice") and "kernel died" in rows["4"]["error"]
+    assert rows["1"]["result double"] == "2" and {rows["1"]["result gpu"], rows["2"]["result gpu"]} <= {"5", "7"}
+    assert leftovers(out) == [] and executions(out) == [1, 2, 3, 4]
+
+    again = batch(path, "-o", out, "--workers", 2)
+    text, _ = again.communicate(timeout=500)
+    rows = {row["seed"]: row["status"] for row in rows_of(out).values()}
+    assert rows == {"1": "had", "2": "had", "3": "failed", "4": "done"}, text  # 4 finds its checkpoint
+    assert executions(out) == [1, 2, 3, 3, 4, 4] and "4 runs: 1 done, 2 done before, 1 failed." in text
+
+
+@pytest.mark.timeout(600)
+def test_two_batches_in_one_folder_do_every_run_once(tmp_path, notebook):
+    path, out = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": [1, 2, 3, 4]}}), tmp_path / "out"
+    both = [batch(path, "-o", out), batch(path, "-o", out)]
+    texts = [process.communicate(timeout=500)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], texts
+    assert executions(out) == [1, 2, 3, 4] and leftovers(out) == []
+
+
+@pytest.mark.timeout(600)
+def test_ctrl_c_ends_what_runs_and_leaves_the_rest_to_the_next_call(tmp_path, notebook):
+    toy(tmp_path, "time.sleep(600 if seed == 2 and not (folder / 'second').exists() else 0)\n" + RESULT)
+    path, out = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": [1, 2]}}), tmp_path / "out"
+    process = batch(path, "-o", out)
+    wait_for(lambda: (out / "executions.txt").is_file() and executions(out) == [1, 2])
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=100)
+    assert process.returncode == 130 and "Traceback" not in text
+    assert "Stopped with 1 of 2 runs done; the same call does the rest." in text
+    wait_for(lambda: not workers_at(out))
+    (part,) = out.glob("*seed2*.part-*")
+    (part / "second").touch()
+    second = batch(path, "-o", out)
+    text, _ = second.communicate(timeout=500)
+    assert second.returncode == 0 and "2 runs: 1 done, 1 done before." in text
+    assert leftovers(out) == []
+
+
+def wait_for(condition, seconds: float = 200) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
+
+
+def workers_at(out: Path) -> list[int]:
+    """Processes that execute a notebook into a folder of this batch."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("COVIDSEG_RESULT", "").startswith(str(out)):
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.timeout(600)
+def test_hand_started_scheduler_and_workers_do_the_same_batch(tmp_path, notebook):
+    path, out = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": [1, 2, 3]}}), tmp_path / "out"
+    address = f"tcp://127.0.0.1:{free_port()}"
+    commands = [
+        [*dask_program("scheduler"), "--host", "127.0.0.1", "--port", address.rsplit(":")[-1], "--no-dashboard"],
+        *[[*dask_program("worker"), address, "--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]] * 2,
+    ]
+    quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    started = [subprocess.Popen(command, **quiet) for command in commands]
+    try:
+        process = batch(path, "-o", out, "--scheduler", address)
+        text, _ = process.communicate(timeout=400)
+        assert process.returncode == 0 and "3 runs: 3 done." in text, text
+        assert executions(out) == [1, 2, 3] and leftovers(out) == []
+    finally:
+        for each in started[::-1]:
+            each.terminate()
+        for each in started:
+            each.wait(30)
+
+
+def dask_program(name: str) -> list[str]:
+    return [sys.executable, "-m", f"distributed.cli.dask_{name}"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, notebook, capsys):
+    path = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": [1]}})
+    assert main(["batch", str(path), "-o", str(tmp_path / "out"), "--scheduler", f"tcp://127.0.0.1:{free_port()}"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("covidseg: No scheduler answers at tcp://127.0.0.1:") and err.count("\n") == 1
+
+
+KILLS = 20
+
+
+@pytest.mark.timeout(900)
+def test_twenty_random_sigkills_lose_no_run_and_leave_none_half_done(tmp_path, notebook):
+    """Any process of the batch may be the victim: itself, a worker, a run, an executor, a kernel."""
+    seeds = list(range(1, 9))
+    path, out = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": seeds}}), tmp_path / "out"
+    chance, victims, process = random.Random(0), [], None
+    finished: set[str] = set()
+    while len(victims) < KILLS:
+        if process is None or process.poll() is not None:
+            if all_done(out, seeds) and len(victims) < KILLS:  # too quick for us: more to do
+                seeds += range(len(seeds) + 1, len(seeds) + 5)
+                path = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": seeds}})
+            process = batch(path, "-o", out, "--workers", 2)
+        time.sleep(chance.uniform(0.2, 1.2))
+        victims += kill_one_of(process, chance)
+        assert finished <= (finished := done_folders(out)), "a finished run has gone"
+    process.communicate()
+    for _ in range(4):  # a killed kernel is a failure, and a failure is tried again by the next call
+        last = batch(path, "-o", out, "--workers", 2)
+        text, _ = last.communicate(timeout=400)
+        if last.returncode == 0:
+            break
+    assert last.returncode == 0, text
+    rows = rows_of(out)
+    assert sorted(int(row["seed"]) for row in rows.values()) == seeds
+    for name, row in rows.items():
+        record = json.loads((out / name / "result.json").read_text())
+        assert record["results"]["double"] == 2 * int(row["seed"]) == int(row["result double"])
+        assert json.loads((out / name / "batch.json").read_text())["name"] == name
+    wait_for(lambda: not workers_at(out), 60)
+    batch(path, "-o", out).communicate(timeout=100)
+    assert leftovers(out) == []
+
+
+def done_folders(out: Path) -> set[str]:
+    return {path.parent.name for path in out.glob("*/batch.json") if "." not in path.parent.name}
+
+
+def all_done(out: Path, seeds: list[int]) -> bool:
+    return len(done_folders(out)) >= len(seeds)
+
+
+def kill_one_of(process: subprocess.Popen, chance: random.Random) -> list[str]:
+    """SIGKILL for the batch or any process below it; its command line, or nothing if it was gone already."""
+    try:
+        root = psutil.Process(process.pid)
+        victim = chance.choice([root, *root.children(recursive=True)])
+        name = " ".join(victim.cmdline()[1:4])
+        victim.kill()
+        return [name]
+    except psutil.Error:
+        return []

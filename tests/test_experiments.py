@@ -1,0 +1,227 @@
+"""The papers' tables as grids: which runs, against which printed numbers, at what cost."""
+
+import csv
+import math
+
+import pytest
+from toy_records import toy_record
+
+from covidseg.cli import main
+from covidseg.errors import UnknownName, UserError
+from covidseg.experiments import compare, costs, list_tables, load_table, show, tables
+from covidseg.experiments.costs import Cost, estimate, in_time, total
+
+RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}
+
+
+@pytest.mark.parametrize("name", list_tables())
+def test_every_row_of_a_table_is_a_network_that_can_be_built_and_a_line_of_the_papers_csv(name):
+    table = load_table(name)
+    for row in table.rows:
+        tables.variant_options(row.model, row.variant)
+        for metric in table.metrics:
+            assert not math.isnan(compare(table, []).lines[table.rows.index(row)].cells[metric.column].paper)
+
+
+@pytest.mark.parametrize(("name", "file"), [(f"miniseg/table{n}", f"miniseg_table{n}.csv") for n in (2, 3, 4)])
+def test_every_line_of_the_papers_csv_is_a_row_of_the_table(name, file, repo):
+    with (repo / "data" / "papers" / file).open(newline="") as lines:
+        printed = list(csv.DictReader(lines))
+    rows = [row.printed for row in load_table(name).rows]
+    assert all(line in rows for line in printed)
+
+
+def test_the_full_network_reads_the_same_in_all_three_tables():
+    values = set()
+    for name in list_tables():
+        comparison = compare(load_table(name), [])
+        full = next(line for line in comparison.lines if line.row.variant == "MiniSeg")
+        values.add(tuple(full.cells[column].paper for column in ("miou", "sen", "spc", "dsc", "hd")))
+    assert values == {(78.33, 79.62, 97.71, 64.84, 71.69)}
+
+
+def test_a_tables_runs_are_rows_times_folds_times_seeds():
+    table = load_table("miniseg/table2")
+    assert len(table.runs()) == 5 * 5 * 1  # the paper: five folds, once
+    phantom = table.runs("phantom", budget="lesson")
+    assert len(phantom) == 5 * 1 * 3 and {run["seed"] for run in phantom} == {0, 1, 2}
+    assert table.runs("ct100", folds=(2,), seeds=(7,))[0] == {
+        "model": "miniseg", "variant": "SB", "dataset": "ct100", "fold": 2, "seed": 7, "budget": "paper"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: load_table("miniseg/tabel2"), "Did you mean 'miniseg/table2'"),
+        (lambda: tables.variant_options("miniseg", "SBB"), "Did you mean 'SB'"),
+        (lambda: tables.variant_options("minisg", "SB"), "Did you mean 'miniseg'"),
+        (lambda: load_table("miniseg/table2").metric("dcs"), "Did you mean 'dsc'"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_nearest(call, hint):
+    with pytest.raises(UnknownName, match=hint):
+        call()
+
+
+# --------------------------------------------------------------------------------------------- the comparison
+
+
+def cell(comparison, variant, column="miou"):
+    return next(line for line in comparison.lines if line.row.variant == variant).cells[column]
+
+
+def test_ours_is_the_mean_over_runs_and_spread_their_standard_deviation():
+    records = [toy_record("SB", seed=seed, hit=hit) for seed, hit in ((0, 3), (1, 4))]
+    got = cell(compare(load_table("miniseg/table2"), records), "SB")
+    assert got.ours == pytest.approx(68.75, abs=1e-4) and got.n == 2  # mIoU 60 and 77.5
+    assert got.spread == pytest.approx(17.5 / math.sqrt(2), abs=1e-4)
+    assert got.difference == pytest.approx(68.75 - 75.78, abs=1e-4)
+
+
+def test_one_run_has_no_spread_and_no_run_no_number():
+    comparison = compare(load_table("miniseg/table2"), [toy_record("SB")])
+    assert math.isnan(cell(comparison, "SB").spread) and math.isnan(cell(comparison, "MB").ours)
+
+
+def test_the_selection_decides_which_epoch_counts():
+    table, records = load_table("miniseg/table2"), [toy_record("SB", hit=4)]
+    best, last = (cell(compare(table, records, selection=s), "SB").ours for s in ("best", "last"))
+    assert (best, last) == (pytest.approx(77.5, abs=1e-4), pytest.approx(60, abs=1e-4))
+    with pytest.raises(UserError, match="selection is 'first'"):
+        compare(table, records, selection="first")
+
+
+def test_runs_that_do_not_compare_stay_out():
+    table = load_table("miniseg/table2")
+    fits = [toy_record("SB", seed=0, hit=3), toy_record("MB", seed=0, hit=3)]
+    shorter = toy_record("SB", seed=1, hit=4, recipe={"name": "lesson", "epochs": 8})
+    own = toy_record("SB", seed=2, hit=4, changed={"epochs": 3})
+    other = [toy_record("SB", seed=0, hit=4, budget="smoke"), toy_record("K=2", hit=4)]
+    comparison = compare(table, [*fits, shorter, own, *other])
+    assert cell(comparison, "SB").n == 1 and cell(comparison, "SB").ours == pytest.approx(60, abs=1e-4)
+    assert comparison.left_out == 1 and (comparison.data, comparison.budget) == ("phantom", "lesson")
+
+
+def test_a_run_done_twice_counts_once_and_the_later_one_holds():
+    records = [toy_record("SB", hit=3), toy_record("SB", hit=4)]
+    got = cell(compare(load_table("miniseg/table2"), records), "SB")
+    assert got.n == 1 and got.ours == pytest.approx(77.5, abs=1e-4)
+
+
+def test_the_papers_own_data_are_preferred_to_phantoms():
+    records = [toy_record("SB"), toy_record("SB", data="p1110", budget="paper")]
+    assert compare(load_table("miniseg/table2"), records).data == "p1110"
+
+
+def test_missing_runs_are_named_once_though_two_rows_may_need_them():
+    comparison = compare(load_table("miniseg/table4"), [toy_record("MiniSeg", seed=1)])
+    assert len(comparison.missing) == 8 * 3 - 1
+    assert {"variant": "MiniSeg", "seed": 1} not in [
+        {name: run[name] for name in ("variant", "seed")} for run in comparison.missing
+    ]
+
+
+@pytest.mark.parametrize("form", [show.as_text, show.as_csv, show.as_markdown])
+def test_a_phantom_number_never_stands_without_the_word(form):
+    text = form(compare(load_table("miniseg/table2"), [toy_record("SB", hit=3)]))
+    lines = [line for line in text.splitlines() if "60.00" in line]
+    header = text.splitlines()[:6] if form is not show.as_csv else []
+    assert lines and all("phantom" in line or any("phantom" in head for head in header) for line in lines)
+    if form is not show.as_csv:
+        columns = next(line for line in text.splitlines() if "paper" in line and "diff" in line)
+        assert columns.count("phantom") == 5  # one per metric
+
+
+def test_the_text_names_runs_spread_difference_and_what_is_missing():
+    records = [toy_record("SB", seed=seed, hit=hit) for seed, hit in ((0, 3), (1, 4))]
+    comparison = compare(load_table("miniseg/table2"), records)
+    text = show.as_text(comparison, [Cost(30.0, "measured on 1 run")] * len(comparison.missing))
+    row = next(line for line in text.splitlines() if line.startswith("SB"))
+    assert row.split()[:6] == ["SB", "2/3", "75.78", "68.75", "±12.37", "-7.03"]
+    assert "13 runs missing, 6 min one after the other (measured on 1 run):" in text
+    assert "  SB: fold 1, seed 2" in text and "  MB: fold 1, seed 0 1 2" in text
+    assert "`covidseg batch miniseg/table2 -p dataset=phantom -p budget=lesson` does them." in text
+
+
+def test_runs_of_different_code_are_said_to_be_so():
+    table = load_table("miniseg/table2")
+    for sources, said in ((("a", "a"), False), (("a", "b"), True)):
+        records = [toy_record("SB", seed=n, provenance={"source": s}) for n, s in enumerate(sources)]
+        assert ("2 versions of the code" in show.as_text(compare(table, records))) == said
+
+
+def test_csv_and_text_hold_the_same_numbers():
+    comparison = compare(load_table("miniseg/table2"), [toy_record("SB", hit=3)])
+    facts = {(row["row"], row["metric"]): row for row in csv.DictReader(show.as_csv(comparison).splitlines())}
+    fact = facts["SB", "miou"]
+    assert (fact["paper"], fact["ours"], fact["difference"]) == ("75.78", "60.00", "-15.78")
+    assert (fact["our data"], fact["runs"], fact["runs missing"]) == ("phantom", "1", "2")
+
+
+# -------------------------------------------------------------------------------------------------- costs
+
+
+def test_a_measured_run_tells_its_own_cost():
+    cost = estimate(RUN, [toy_record("SB", seconds=20), toy_record("SB", seed=1, seconds=30), toy_record("MB")])
+    assert cost == Cost(25, "measured on 2 runs")
+
+
+def test_a_run_of_another_network_is_scaled_by_macs():
+    cost = estimate(RUN, [toy_record("MiniSeg", seconds=100)])
+    assert cost.seconds == pytest.approx(100 * 0.2164 / 0.4813, rel=1e-3)
+    assert cost.basis == "scaled by MACs from 1 measured run of other networks"
+
+
+def test_without_any_run_macs_and_slices_give_an_estimate_on_a_cpu_only():
+    cost = estimate(RUN, [])
+    passes = 16 * (3 * 64 + 32) * (96 / 512) ** 2
+    assert cost.seconds == pytest.approx(0.2164e9 * passes / costs.CPU_RATE, rel=1e-3)
+    assert "estimated from MACs" in cost.basis
+    assert estimate(RUN | {"device": "cuda"}, [toy_record("SB")]).seconds is None
+
+
+def test_a_run_of_another_length_is_not_told_by_runs_of_the_usual_one():
+    assert "estimated" in estimate(RUN | {"epochs": 4}, [toy_record("SB")]).basis
+
+
+@pytest.mark.parametrize(
+    ("bases", "basis"),
+    [
+        (["measured on 1 run"] * 2, "measured on 1 run"),
+        (["measured on 1 run", "estimated from MACs"], "in part estimated"),
+        (["measured on 1 run", "scaled by MACs"], "in part scaled"),
+        ([], "nothing to do"),
+    ],
+)
+def test_a_sum_of_costs_says_how_sure_it_is(bases, basis):
+    assert total([Cost(1.0, b) for b in bases]) == Cost(len(bases), basis)
+
+
+def test_time_is_told_in_a_fitting_unit():
+    assert [in_time(s) for s in (8.2, 95, 7300, None)] == ["8 s", "2 min", "2.0 h", "unknown"]
+
+
+# ---------------------------------------------------------------------------------------------- the command
+
+
+def test_report_lists_the_tables(capsys):
+    assert main(["report"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list_tables()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["report", "miniseg/table9"], "No table is called 'miniseg/table9'"),
+        (["report", "miniseg/table2", "--records", "nowhere"], "There is no folder nowhere."),
+        (["report", "miniseg/table2", "--selection", "first"], "selection is 'first'; choose best or last."),
+        (["report", "miniseg/table2", "--data", "ct10"], "No data set is called 'ct10'. Did you mean 'ct100'?"),
+        (["report", "miniseg/table2", "--budget", "smok"], "No budget is called 'smok'. Did you mean 'smoke'?"),
+    ],
+)
+def test_a_bad_report_gives_one_line(line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(line) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"covidseg: {message}") and err.count("\n") == 1

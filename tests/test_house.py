@@ -1,0 +1,157 @@
+"""One way down, no way back: what may import what, and what a bare import costs."""
+
+import ast
+import json
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
+
+LEVELS = [
+    {"checkout", "errors", "progress", "provenance"},
+    {"losses", "metrics", "models.layers", "data.phantom"},
+    {"models", "data"},
+    {"training", "inference", "profiling", "attention", "semisupervised"},
+    {"results", "experiments", "plotting", "pictures", "diagrams", "scan"},
+    {"lesson", "widgets", "notebooks", "exercises", "checks", "doctor", "batch"},
+    {"cli"},
+]
+LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
+
+# The core runs on a bare GPU machine: these are all that it may import when it is loaded.
+CORE = (
+    "models",
+    "losses",
+    "metrics",
+    "training",
+    "data.phantom",
+    "data.transforms",
+    "profiling",
+    "attention",
+    "inference",
+)
+CORE_IMPORTS = {"numpy", "scipy", "torch", "covidseg"} | set(sys.stdlib_module_names)
+
+
+def modules() -> dict[str, Path]:
+    """Module name without the package -> file."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def level(module: str) -> int | None:
+    """Level of the longest name that the module belongs to.
+
+    "models.zoo.unet" belongs to "models"; "data.phantom_vessels", a part of it, to "data.phantom".
+    """
+    homes = [name for name in LEVEL if module == name or module.startswith((f"{name}.", f"{name}_"))]
+    return LEVEL[max(homes, key=len)] if homes else None
+
+
+def imports(tree: ast.AST, module: str) -> set[str]:
+    """covidseg modules that a file imports, also inside functions; "" is the package itself."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "covidseg"}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:  # relative
+                package = ["covidseg", *module.split(".")]
+                package = package if MODULES.get(module, Path()).name == "__init__.py" else package[:-1]
+                base = ".".join([*package[: len(package) - node.level + 1], *([base] if base else [])])
+            if base.split(".")[0] == "covidseg":
+                deeper = {f"{base}.{alias.name}" for alias in node.names}
+                known = {name for name in deeper if name.removeprefix("covidseg.") in MODULES}
+                found |= known | ({base} if len(known) < len(deeper) else set())
+    return {name.removeprefix("covidseg").lstrip(".") for name in found}
+
+
+def parsed(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name])
+def test_no_module_imports_one_above_it(module):
+    mine = level(module)
+    assert mine is not None, f"{module} has no level: add it to LEVELS"
+    above = {name for name in imports(parsed(module), module) if name and level(name) > mine}
+    assert not above, f"{module} (level {mine}) imports {above}"
+
+
+def test_no_circle_of_imports():
+    graph = {module: imports(parsed(module), module) - {module, ""} for module in MODULES if module}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_reader_of_imports_sees_every_form():
+    code = (
+        "import covidseg.data\nfrom covidseg import lesson, __version__\ndef f():\n    from covidseg.models import card"
+    )
+    assert imports(ast.parse(code), "cli") == {"data", "lesson", "", "models"}
+    assert imports(ast.parse("from . import registry"), "models.miniseg") == {"models.registry"}
+    assert imports(ast.parse("from .registry import card"), "models") == {"models.registry"}
+
+
+def top_level_imports(module: str) -> set[str]:
+    """Packages a file imports while it is loaded, so not those inside functions."""
+    found = set()
+    for node in parsed(module).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if any(m == c or m.startswith(f"{c}.") for c in CORE)])
+def test_the_core_imports_numpy_scipy_and_torch_only(module):
+    assert top_level_imports(module) <= CORE_IMPORTS
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] == "cli"])
+def test_a_command_loads_nothing_heavy_before_it_runs(module):
+    assert top_level_imports(module) <= {"typer", "covidseg"} | set(sys.stdlib_module_names)
+
+
+HEAVY = {
+    "monai",
+    "dask",
+    "distributed",
+    "ipywidgets",
+    "matplotlib",
+    "nibabel",
+    "pandas",
+    "seaborn",
+    "pydicom",
+    "papermill",
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level packages in a fresh Python after one statement."""
+    code = f"{statement}; import json, sys; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_covidseg_loads_no_other_package():
+    assert not loaded_by("import covidseg") & (HEAVY | {"torch", "numpy", "scipy"})
+
+
+def test_the_public_names_load_torch_but_nothing_else_heavy():
+    assert not loaded_by("import covidseg; covidseg.create_model('miniseg'); covidseg.profile_model") & HEAVY
+
+
+def test_the_command_line_answers_without_torch():
+    assert not loaded_by("import covidseg.cli") & (HEAVY | {"torch", "numpy", "scipy"})

@@ -1,0 +1,285 @@
+"""Whatever is wrong with a scan, weights or a disk: one clear line, an exit code that is not 0, no trace left."""
+
+import errno
+import gzip
+import os
+import pickle
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import covidseg
+from covidseg.cli import main
+from covidseg.data.transforms import Preprocessing
+from covidseg.models.weights import save_weights
+
+nibabel = pytest.importorskip("nibabel")
+
+
+def nifti(path, volume):
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([-0.5, -0.5, 4.0, 1])), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    return save_weights(
+        path, "miniseg", covidseg.create_model("miniseg"), Preprocessing(size=32), label="t", licence="MIT"
+    )
+
+
+@pytest.fixture
+def scan(tmp_path):
+    return nifti(tmp_path / "chest.nii.gz", np.random.default_rng(0).integers(-1000, 300, (20, 24, 3)).astype(np.int16))
+
+
+@pytest.fixture
+def refused(tmp_path, capsys, weights):
+    """Run the command; it must fail with one line and leave the folder as it was. Returns the line."""
+
+    def run(*args, out="mask.nii.gz", given=weights):
+        before = contents(tmp_path)
+        out = out if os.path.isabs(str(out)) else tmp_path / out
+        status = main(["predict", *map(str, args), "-o", str(out), "--weights", str(given)])
+        told = capsys.readouterr()
+        assert status != 0 and told.out == ""
+        assert told.err.startswith("covidseg: ") and told.err.count("\n") == 1 and "Traceback" not in told.err
+        assert contents(tmp_path) == before
+        return told.err
+
+    return run
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------ the scan
+
+
+def test_a_missing_file_is_named(refused, tmp_path):
+    assert str(tmp_path / "no.nii.gz") in refused(tmp_path / "no.nii.gz")
+
+
+def test_a_truncated_gzip_is_called_cut_off(refused, scan):
+    scan.write_bytes(scan.read_bytes()[:-200])
+    assert "cut off" in refused(scan)
+
+
+def test_a_truncated_plain_nifti_is_refused(refused, tmp_path):
+    scan = nifti(tmp_path / "chest.nii", np.zeros((20, 20, 3), np.int16))
+    scan.write_bytes(scan.read_bytes()[:900])
+    assert "chest.nii" in refused(scan)
+
+
+@pytest.mark.parametrize("pack", [lambda text: text, gzip.compress], ids=["plain", "gzipped"])
+def test_a_text_file_named_nii_gz_is_no_nifti(refused, tmp_path, pack):
+    path = tmp_path / "notes.nii.gz"
+    path.write_bytes(pack(b"dear diary, " * 100))
+    assert "notes.nii.gz" in refused(path)
+
+
+def test_a_4d_nifti_is_refused_with_the_way_out(refused, tmp_path):
+    assert "slicer[..., 0]" in refused(nifti(tmp_path / "time.nii.gz", np.zeros((8, 8, 3, 2), np.int16)))
+
+
+def test_nan_voxels_are_counted_and_placed(refused, tmp_path):
+    volume = np.full((8, 8, 3), -500, np.float32)
+    volume[2, 3, 1] = np.nan
+    assert "(2, 3, 1)" in refused(nifti(tmp_path / "hole.nii.gz", volume))
+
+
+def test_values_that_are_neither_hu_nor_grey_must_be_named(refused, tmp_path):
+    scan = nifti(tmp_path / "odd.nii.gz", np.full((8, 8, 3), 1800, np.int16))
+    assert "HU+1024" in refused(scan)
+
+
+def test_a_misspelt_intensity_is_refused(refused, scan):
+    assert "Did you mean 'grey'?" in refused(scan, "--intensity", "gray")
+
+
+def test_an_empty_folder_is_refused(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "folder without files" in refused(tmp_path / "empty")
+
+
+def test_a_lung_mask_of_another_shape_names_both_shapes(refused, scan, tmp_path):
+    lung = nifti(tmp_path / "lung.nii.gz", np.ones((10, 10, 3), np.uint8))
+    line = refused(scan, "--lung-mask", lung)
+    assert "(20, 24, 3)" in line and "(10, 10, 3)" in line
+
+
+def dicom_series(folder, places):
+    """CT slices of 16 x 16 at the given heights in mm."""
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    folder.mkdir()
+    series = pydicom.uid.generate_uid()
+    for k, z in enumerate(places):
+        meta = FileMetaDataset()
+        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+        meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        file = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        file.SOPClassUID, file.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        file.SeriesInstanceUID, file.Modality, file.SeriesNumber = series, "CT", 1
+        file.ImagePositionPatient, file.ImageOrientationPatient = [0, 0, z], [1, 0, 0, 0, 1, 0]
+        file.PixelSpacing, file.SliceThickness = [0.7, 0.7], 5
+        file.Rows = file.Columns = 16
+        file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 16, 15, 1
+        file.RescaleSlope, file.RescaleIntercept = 1, -1024
+        file.PixelData = np.full((16, 16), 300 + k, np.int16).tobytes()
+        file.save_as(folder / f"{k:03d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_a_dicom_series_with_a_lost_slice_names_its_neighbours(refused, tmp_path):
+    line = refused(dicom_series(tmp_path / "series", [0, 5, 10, 20, 25]))
+    assert "missing" in line and "002.dcm" in line and "003.dcm" in line
+
+
+def test_the_same_series_with_all_slices_gives_a_nifti_mask(tmp_path, weights, capsys):
+    folder, out = dicom_series(tmp_path / "series", [0, 5, 10, 15]), tmp_path / "mask.nii.gz"
+    assert main(["predict", str(folder), "-o", str(out), "--weights", str(weights)]) == 0
+    mask = nibabel.load(out)
+    assert mask.shape == (16, 16, 4) and np.allclose(mask.affine, np.diag([-0.7, -0.7, 5, 1]))
+
+
+# ------------------------------------------------------------------------------------------------ the weights
+
+
+@pytest.mark.parametrize("name, meant", [("CT10", "CT100"), ("P9-7", "P9-"), ("phantm", "phantom")])
+def test_an_unknown_weights_name_gets_the_nearest_one(refused, scan, name, meant):
+    assert f"Did you mean '{meant}" in refused(scan, given=name)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_the_code_does_not_run(refused, scan, tmp_path):
+    trace = tmp_path / "the code ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(trace),)
+
+    for name, save in (("old.pth", pickle.dump), ("new.pt", lambda bomb, file: torch.save({"state": bomb}, file))):
+        with open(tmp_path / name, "wb") as file:
+            save(Bomb(), file)
+        assert name in refused(scan, given=tmp_path / name)
+        assert not trace.exists()
+    with open(tmp_path / "old.pth", "rb") as file:
+        pickle.load(file)  # the bomb is real
+    assert trace.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all"], ids=["empty", "text"])
+def test_a_file_that_is_no_checkpoint_is_refused(refused, scan, tmp_path, content):
+    (tmp_path / "weights.pt").write_bytes(content)
+    assert "weights.pt" in refused(scan, given=tmp_path / "weights.pt")
+
+
+def test_a_truncated_checkpoint_is_refused(refused, scan, tmp_path, weights):
+    (tmp_path / "half.pt").write_bytes(weights.read_bytes()[:50_000])
+    assert "half.pt" in refused(scan, given=tmp_path / "half.pt")
+
+
+def test_an_unknown_device_is_refused(refused, scan):
+    assert "'gpu'" in refused(scan, "--device", "gpu")
+
+
+# ------------------------------------------------------------------------------------------------ the output
+
+
+@pytest.mark.parametrize("out", ["mask.jpg", "mask", "mask.png", ".nii.gz", "mask.nii.gz.txt"])
+def test_the_mask_of_a_volume_ends_in_nii_gz(refused, scan, out):
+    assert ".nii.gz" in refused(scan, out=out)
+
+
+def test_the_mask_of_an_image_ends_in_png(refused, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "slice.png")
+    assert ".png" in refused(tmp_path / "slice.png", out="mask.nii.gz")
+
+
+def test_an_output_below_a_file_is_refused(refused, scan):
+    assert "is a file" in refused(scan, out="chest.nii.gz/mask.nii.gz")
+
+
+def test_an_output_in_a_missing_folder_is_refused(refused, scan):
+    assert "does not exist" in refused(scan, out="nowhere/mask.nii.gz")
+
+
+def test_an_output_that_is_a_folder_is_refused(refused, scan, tmp_path):
+    (tmp_path / "mask.nii.gz").mkdir()
+    assert "is a folder" in refused(scan)
+
+
+def test_a_folder_in_the_place_of_the_table_is_refused_even_with_force(refused, scan, tmp_path):
+    (tmp_path / "mask_slices.csv").mkdir()
+    assert "mask_slices.csv" in refused(scan, "--force")
+
+
+def test_a_folder_without_write_permission_is_known_before_the_network_runs(refused, scan, monkeypatch):
+    def forbidden(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("covidseg.scan_files.tempfile.mkdtemp", forbidden)
+    monkeypatch.setattr("covidseg.scan_report.predict", lambda *args, **kwargs: pytest.fail("the network ran"))
+    assert "permission denied" in refused(scan).lower()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused(refused, scan, tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o555)
+    assert "locked" in refused(scan, out="locked/mask.nii.gz")
+
+
+@pytest.mark.parametrize("step", ["write_mask", "write_csv", "write_sheet"])
+def test_a_full_disk_leaves_the_old_files_whole_and_no_new_ones(refused, scan, tmp_path, monkeypatch, step):
+    for name in ("mask.nii.gz", "mask_slices.csv", "mask_overlay.png"):
+        (tmp_path / name).write_text("old")  # `refused` compares the folder before and after
+
+    def full(path, *args, **kwargs):
+        path.write_bytes(b"half a f")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"covidseg.scan_report.{step}", full)
+    assert "the disk is full" in refused(scan, "--force")
+
+
+def test_a_real_limit_on_file_size_ends_in_one_line_too(tmp_path, weights):
+    volume = np.random.default_rng(1).integers(-1000, 300, (300, 300, 4)).astype(np.int16)
+    scan, out = nifti(tmp_path / "chest.nii.gz", volume), tmp_path / "mask.nii"
+    before = contents(tmp_path)
+    code = "import sys; from covidseg.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "predict", str(scan), "-o", str(out), "--weights", str(weights)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),  # the mask has 360,000 bytes
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("covidseg: ") and done.stderr.count("\n") == 1 and str(out) in done.stderr
+    assert contents(tmp_path) == before
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path, scan, weights, monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("covidseg.scan_report.write_csv", interrupted)
+    assert main(["predict", str(scan), "-o", str(tmp_path / "mask.nii.gz"), "--weights", str(weights)]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["chest.nii.gz"]
+
+
+def test_a_forgotten_output_is_a_usage_error(scan, capsys):
+    assert main(["predict", str(scan)]) == 2
+    assert "--out" in capsys.readouterr().err

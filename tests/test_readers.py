@@ -1,0 +1,449 @@
+"""Scans in every orientation and every state of disrepair."""
+
+import gzip
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from covidseg.data import orientation
+from covidseg.data.readers import read_mask, read_scan, write_mask
+from covidseg.errors import UserError
+
+ALL_CODES = [
+    "".join(letters) for axes in permutations(("RL", "AP", "SI")) for letters in product(*axes)
+]  # 6 orders x 8 directions
+
+
+def affine_of(code, spacing=(0.7, 0.8, 5.0), offset=(-120.0, 80.0, -300.0)):
+    """RAS mm of a file whose indices grow towards ``code``."""
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, letter in enumerate(code):
+        row = "RAS".find(letter) if letter in "RAS" else "LPI".find(letter)
+        affine[row, axis] = spacing[axis] * (1 if letter in "RAS" else -1)
+    affine[:3, 3] = offset
+    return affine
+
+
+def upright_block():
+    """(H, W, D): its values tell row, column and slice; HU so that the intensity is not in doubt."""
+    rows, columns, slices = np.meshgrid(np.arange(5), np.arange(4), np.arange(3), indexing="ij")
+    return (rows * 100 + columns * 10 + slices - 1000).astype(np.int16)
+
+
+def stored_as(upright, code):
+    """The same body in a file of that orientation, by a search over positions: no function under test is used."""
+    kit = {"P": (0, 1), "A": (0, -1), "L": (1, 1), "R": (1, -1), "S": (2, 1), "I": (2, -1)}
+    source = [kit[letter] for letter in code]
+    array = np.transpose(upright, [axis for axis, _ in source])
+    return array[tuple(slice(None, None, sign) for _, sign in source)]
+
+
+def save(path, array, affine=None, **header):
+    image = nib.Nifti1Image(np.ascontiguousarray(array), affine_of("LPS") if affine is None else affine)
+    for name, value in header.items():
+        image.header[name] = value
+    nib.save(image, path)
+    return path
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("code", ALL_CODES)
+def test_any_axis_orientation_comes_upright_and_a_mask_goes_back_to_the_voxel_it_came_from(tmp_path, code):
+    upright = upright_block()
+    path = save(tmp_path / "scan.nii.gz", stored_as(upright, code), affine_of(code))
+    scan = read_scan(path)
+    assert np.array_equal(scan.voxels, upright) and scan.intensity == "HU"
+    lengths = dict(zip([{"A": "P", "R": "L", "I": "S"}.get(c, c) for c in code], (0.7, 0.8, 5.0), strict=True))
+    assert np.allclose(scan.spacing, [lengths[c] for c in "PLS"])
+
+    mask = (upright == upright[3, 1, 2]).astype(np.uint8) * 2
+    out = nib.load(write_mask(tmp_path / "mask.nii.gz", mask, scan))
+    original = nib.load(path)
+    assert out.shape == original.shape and np.allclose(out.affine, original.affine)
+    assert out.get_data_dtype() == np.uint8 and out.header["sform_code"] == original.header["sform_code"]
+    assert np.array_equal(np.asarray(out.dataobj) == 2, np.asarray(original.dataobj) == upright[3, 1, 2])
+    assert np.array_equal(read_mask(tmp_path / "mask.nii.gz", scan), mask)
+
+
+def test_an_oblique_affine_is_turned_by_its_nearest_axes(tmp_path):
+    angle = np.deg2rad(20)
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    upright = upright_block()
+    affine = tilt @ affine_of("RPI")
+    scan = read_scan(save(tmp_path / "s.nii.gz", stored_as(upright, "RPI"), affine))
+    assert np.array_equal(scan.voxels, upright)
+    assert np.allclose(nib.load(write_mask(tmp_path / "m.nii.gz", upright * 0, scan)).affine, affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("bad", ["RAX", "RA", "RLS", ""])
+def test_a_wrong_orientation_code_is_explained(bad):
+    with pytest.raises(UserError, match="three letters"):
+        orientation.axes_from_code(bad)
+
+
+def body(upside_down=False):
+    """A crude slice stack: chest on a couch, lungs, spine; grey 0..255."""
+    y, x = np.mgrid[0:128, 0:128]
+    slice_ = np.zeros((128, 128), np.uint8)
+    slice_[((y - 60) / 40) ** 2 + ((x - 64) / 55) ** 2 < 1] = 180
+    for side in (40, 88):
+        slice_[((y - 58) / 26) ** 2 + ((x - side) / 17) ** 2 < 1] = 20
+    slice_[((y - 88) / 9) ** 2 + ((x - 64) / 9) ** 2 < 1] = 250
+    slice_[(abs(y - 108) < 3) & (abs(x - 64) < 50)] = 200
+    stack = np.repeat(slice_[:, :, None], 4, axis=2)
+    return stack[::-1, ::-1] if upside_down else stack
+
+
+@pytest.mark.parametrize("code", ["LPS", "RAS"])
+def test_a_bare_diagonal_affine_is_not_trusted_couch_and_spine_decide(tmp_path, code):
+    path = save(tmp_path / "s.nii.gz", stored_as(body(), code), np.diag([0.7, 0.7, 5.0, 1.0]))
+    scan = read_scan(path)
+    assert np.array_equal(scan.voxels, body())
+    assert any(code in note for note in scan.notes)
+    assert np.array_equal(read_scan(path, orientation=code).voxels, body())
+
+
+def test_couch_and_spine_say_nothing_about_an_empty_picture():
+    assert orientation.looks_upright(np.zeros((64, 64, 3)), 0, 255) == 0
+    assert orientation.looks_upright(body(), 0, 255) == 1
+    assert orientation.looks_upright(body(upside_down=True), 0, 255) == -1
+
+
+@pytest.mark.mirror
+def test_real_volumes_with_a_wrong_affine_are_transposed_upright(mirror):
+    path = mirror / "p9/rp_im/2.nii.gz"
+    stored = np.asanyarray(nib.load(path).dataobj)
+    scan = read_scan(path)
+    assert np.array_equal(scan.voxels, stored.transpose(1, 0, 2))
+    assert (scan.intensity, scan.voxels.dtype) == ("grey", np.uint8)
+
+
+# --------------------------------------------------------------------------------------------------------- intensity
+
+
+@pytest.mark.parametrize(
+    "values, dtype, expected, voxels",
+    [
+        ((-1000, 40), np.int16, "HU", (-1000, 40)),
+        ((0, 255), np.uint8, "grey", (0, 255)),
+        ((0.0, 1.0), np.float32, "grey", (0, 255)),
+        ((0, 200), np.int16, "grey", (0, 200)),
+    ],
+)
+def test_the_rules_tell_hu_from_grey(tmp_path, values, dtype, expected, voxels):
+    scan = read_scan(save(tmp_path / "s.nii", np.array(values, dtype).reshape(2, 1, 1)))
+    assert scan.intensity == expected
+    assert sorted(scan.volume().ravel().tolist()) == sorted(voxels)
+
+
+@pytest.mark.parametrize("values", [(0, 3071), (-150, 240)])
+def test_ambiguous_numbers_are_refused_until_the_user_says_what_they_are(tmp_path, values):
+    path = save(tmp_path / "s.nii", np.array(values, np.int16).reshape(2, 1, 1))
+    with pytest.raises(UserError, match=r"s\.nii holds .*intensity='HU\+1024'") as error:
+        read_scan(path)
+    one_line(error)
+    assert sorted(read_scan(path, intensity="HU+1024").volume().ravel()) == [v - 1024 for v in values]
+    assert read_scan(path, intensity="HU").volume().max() == values[1]
+
+
+def test_scale_slope_and_intercept_of_the_header_are_applied(tmp_path):
+    path = save(tmp_path / "s.nii", np.array([0, 1064], np.int16).reshape(2, 1, 1))
+    data = bytearray(path.read_bytes())
+    data[112:120] = np.array([1, -1024], "<f4").tobytes()  # scl_slope, scl_inter
+    path.write_bytes(data)
+    scan = read_scan(path)
+    assert scan.voxels.dtype == np.int16 and sorted(scan.voxels.ravel()) == [-1024, 40]
+    back = nib.load(write_mask(tmp_path / "m.nii", np.ones(scan.shape, np.uint8), scan))
+    assert np.asarray(back.dataobj).tolist() == [[[1]], [[1]]]  # the scan's intercept must not reach the mask
+
+
+# ------------------------------------------------------------------------------------------------------ broken files
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere.nii.gz does not exist"):
+        read_scan(tmp_path / "nowhere.nii.gz")
+
+
+def test_a_volume_in_time_is_refused_but_a_trailing_one_is_dropped(tmp_path):
+    with pytest.raises(UserError, match="4-D") as error:
+        read_scan(save(tmp_path / "t.nii", np.zeros((3, 3, 2, 2), np.int16) - 1000))
+    assert "t.nii" in one_line(error)
+    scan = read_scan(save(tmp_path / "u.nii", np.zeros((3, 3, 2, 1), np.int16) - 1000))
+    assert scan.shape == (3, 3, 2)
+    assert nib.load(write_mask(tmp_path / "m.nii", np.zeros((3, 3, 2)), scan)).shape == (3, 3, 2, 1)
+
+
+def test_a_single_slice_nifti_keeps_its_two_dimensions(tmp_path):
+    scan = read_scan(save(tmp_path / "s.nii", np.full((6, 5), -900, np.int16)))
+    assert scan.shape == (5, 6, 1)
+    assert nib.load(write_mask(tmp_path / "m.nii", np.ones((5, 6)), scan)).shape == (6, 5)
+
+
+def test_nan_voxels_are_counted_and_located_unless_a_filling_is_given(tmp_path):
+    array = np.full((3, 3, 2), -900, np.float32)
+    array[1, 2, 0] = np.nan
+    path = save(tmp_path / "s.nii", array)
+    with pytest.raises(UserError, match=r"1 of 18 voxels are NaN.*\(1, 2, 0\).*fill=-1024") as error:
+        read_scan(path)
+    one_line(error)
+    assert read_scan(path, fill=-1024).volume().min() == -1024
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_a_cut_off_gzip_is_one_line(tmp_path, keep):
+    path = save(tmp_path / "s.nii.gz", np.random.default_rng(0).integers(-1000, 0, (40, 40, 9)).astype(np.int16))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(UserError, match=r"s\.nii\.gz") as error:
+        read_scan(path)
+    one_line(error)
+
+
+def test_a_cut_off_plain_nifti_is_one_line(tmp_path):
+    path = save(tmp_path / "s.nii", np.full((9, 9, 9), -900, np.int16))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(UserError, match=r"s\.nii cannot be read|cut off") as error:
+        read_scan(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("name", ["notes.nii.gz", "notes.nii", "notes.png", "notes.npy", "notes.dcm", "notes"])
+def test_a_text_file_under_a_scans_name_is_one_line(tmp_path, name):
+    (tmp_path / name).write_text("see attached\n" * 50)
+    with pytest.raises(UserError, match="notes") as error:
+        read_scan(tmp_path / name)
+    one_line(error)
+
+
+def test_a_gzipped_text_file_is_one_line(tmp_path):
+    (tmp_path / "n.nii.gz").write_bytes(gzip.compress(b"see attached\n" * 100))
+    with pytest.raises(UserError, match=r"n\.nii\.gz") as error:
+        read_scan(tmp_path / "n.nii.gz")
+    one_line(error)
+
+
+def test_colour_voxels_are_refused(tmp_path):
+    rgb = np.zeros((2, 2, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(rgb, np.eye(4)), tmp_path / "c.nii")
+    with pytest.raises(UserError, match="colour"):
+        read_scan(tmp_path / "c.nii")
+
+
+def test_an_empty_folder_and_a_folder_of_folders_say_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="folder without files"):
+        read_scan(tmp_path)
+    (tmp_path / "series1").mkdir()
+    with pytest.raises(UserError, match="series1; name one"):
+        read_scan(tmp_path)
+
+
+def test_a_folder_of_several_volumes_asks_for_one_and_a_single_one_is_read(tmp_path):
+    save(tmp_path / "a.nii", np.full((2, 2, 2), -900, np.int16))
+    assert read_scan(tmp_path).shape == (2, 2, 2)
+    save(tmp_path / "b.nii", np.full((2, 2, 2), -900, np.int16))
+    with pytest.raises(UserError, match=r"2 scans \(a\.nii, b\.nii"):
+        read_scan(tmp_path)
+
+
+# ----------------------------------------------------------------------------------------------------------- masks
+
+
+def test_a_mask_of_another_shape_names_both(tmp_path):
+    scan = read_scan(save(tmp_path / "s.nii", np.full((4, 3, 2), -900, np.int16)))
+    save(tmp_path / "m.nii", np.zeros((4, 3, 3), np.uint8))
+    with pytest.raises(UserError, match=r"m\.nii is \(4, 3, 3\).*s\.nii is \(4, 3, 2\)") as error:
+        read_mask(tmp_path / "m.nii", scan)
+    one_line(error)
+
+
+def test_a_mask_in_another_orientation_is_turned_by_its_own_affine(tmp_path):
+    upright = upright_block()
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright, "LPS"), affine_of("LPS")))
+    labels = (upright % 4).astype(np.uint8)
+    save(tmp_path / "m.nii", stored_as(labels, "SRA"), affine_of("SRA"))
+    assert np.array_equal(read_mask(tmp_path / "m.nii", scan), labels)
+
+
+@pytest.mark.parametrize(
+    "values, accepted", [((0, 255), [0, 1]), ((0, 1, 2, 3), [0, 1, 2, 3]), ((0, 7), None), ((0, 0.5), None)]
+)
+def test_mask_values_are_classes_or_0_and_255(tmp_path, values, accepted):
+    array = np.array(values).reshape(-1, 1, 1).astype(np.float32 if 0.5 in values else np.uint8)
+    scan = read_scan(save(tmp_path / "s.nii", np.full(array.shape, -900, np.int16)))
+    save(tmp_path / "m.nii", array)
+    if accepted is None:
+        with pytest.raises(UserError, match=r"m\.nii is no mask of classes"):
+            read_mask(tmp_path / "m.nii", scan)
+        assert read_mask(tmp_path / "m.nii", scan, lung=True).max() == 1
+    else:
+        assert np.unique(read_mask(tmp_path / "m.nii", scan)).tolist() == accepted
+
+
+def test_write_mask_refuses_another_shape_another_suffix_and_a_place_it_cannot_write(tmp_path):
+    scan = read_scan(save(tmp_path / "s.nii", np.full((4, 3, 2), -900, np.int16)))
+    with pytest.raises(UserError, match="nothing was written"):
+        write_mask(tmp_path / "m.nii", np.zeros((4, 3, 2)), scan)  # upright is (3, 4, 2)
+    with pytest.raises(UserError, match=r"\.nii\.gz, \.nii, \.png or \.npy"):
+        write_mask(tmp_path / "m.tif", np.zeros(scan.shape), scan)
+    with pytest.raises(UserError, match="one slice"):
+        write_mask(tmp_path / "m.png", np.zeros(scan.shape), scan)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_mask(tmp_path / "file" / "m.nii", np.zeros(scan.shape), scan)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "s.nii"]  # nothing half-written stays
+
+
+# -------------------------------------------------------------------------------------------------------- pictures
+
+
+def test_pictures_and_arrays_are_upright_as_they_are(tmp_path):
+    from PIL import Image
+
+    grey = np.random.default_rng(0).integers(0, 256, (6, 9), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    Image.fromarray(np.stack([grey] * 3, axis=2)).save(tmp_path / "rgb.png")
+    np.save(tmp_path / "hu.npy", grey.astype(np.int16) - 1000)
+    assert np.array_equal(read_scan(tmp_path / "a.png").voxels[:, :, 0], grey)
+    assert np.array_equal(read_scan(tmp_path / "rgb.png").voxels[:, :, 0], grey)
+    hu = read_scan(tmp_path / "hu.npy")
+    assert hu.intensity == "HU" and hu.shape == (6, 9, 1) and np.isnan(hu.spacing).all()
+
+
+def test_a_folder_of_pictures_is_stacked_in_the_order_of_its_numbers(tmp_path):
+    from PIL import Image
+
+    for n in (2, 10, 1):
+        Image.fromarray(np.full((4, 5), n, np.uint8)).save(tmp_path / f"slice_{n}.png")
+    assert read_scan(tmp_path).voxels[0, 0].tolist() == [1, 2, 10]
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "slice_3.png")
+    with pytest.raises(UserError, match=r"slice_3\.png is \(4, 4\)"):
+        read_scan(tmp_path)
+
+
+def test_a_mask_picture_can_be_seen_and_still_holds_class_numbers(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "s.png")
+    scan = read_scan(tmp_path / "s.png")
+    mask = np.array([[0, 1, 2, 3]] * 3, np.uint8)
+    write_mask(tmp_path / "m.png", mask, scan)
+    picture = Image.open(tmp_path / "m.png")
+    assert np.array_equal(np.asarray(picture), mask)
+    assert np.asarray(picture.convert("RGB")).max() > 200  # "the prediction is all black" was a frequent question
+    assert np.array_equal(read_mask(tmp_path / "m.png", scan)[:, :, 0], mask)
+
+
+# ----------------------------------------------------------------------------------------------------------- DICOM
+
+
+def write_series(folder, positions, *, series="1.2.3", number=4, modality="CT", shuffle=True, thickness=5.0, **extra):
+    """One small CT series; slice at height z holds HU z + row, so that order and rescale can be checked."""
+    import pydicom
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+    folder.mkdir(exist_ok=True)
+    names = np.random.default_rng(1).permutation(len(positions)) if shuffle else range(len(positions))
+    for name, z in zip(names, positions, strict=True):
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = f"{series}.{name}.1"
+        d = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+        d.SOPClassUID, d.SOPInstanceUID, d.SeriesInstanceUID = CTImageStorage, f"{series}.{name}.1", series
+        d.Modality, d.SeriesNumber, d.SeriesDescription = modality, number, f"lung {number}"
+        d.Rows, d.Columns, d.BitsAllocated, d.BitsStored, d.HighBit = 3, 4, 16, 16, 15
+        d.PixelRepresentation, d.SamplesPerPixel, d.PhotometricInterpretation = 0, 1, "MONOCHROME2"
+        d.RescaleSlope, d.RescaleIntercept = 1, -1024
+        d.PixelSpacing, d.SliceThickness = [0.7, 0.8], thickness
+        d.ImageOrientationPatient, d.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [-100, -90, z]
+        for key, value in extra.items():
+            setattr(d, key, value)
+        rows = np.arange(3, dtype=np.uint16)[:, None] + np.zeros((1, 4), np.uint16)
+        d.PixelData = (rows + np.uint16(1024 + z)).tobytes()
+        pydicom.dcmwrite(folder / f"{series}_IM{name:03d}", d, enforce_file_format=True)
+    return folder
+
+
+def test_a_dicom_series_is_sorted_by_position_and_given_in_hu(tmp_path):
+    scan = read_scan(write_series(tmp_path / "s", [-10, -5, 0, 5, 10]))
+    assert (scan.intensity, scan.shape, scan.voxels.dtype) == ("HU", (3, 4, 5), np.int16)
+    assert scan.voxels[0, 0].tolist() == [-10, -5, 0, 5, 10]  # from the feet up
+    assert scan.voxels[:, 0, 0].tolist() == [-10, -9, -8]  # DICOM rows run from front to back
+    assert np.allclose(scan.spacing, (0.7, 0.8, 5.0))
+
+    mask = (scan.voxels == 5).astype(np.uint8)
+    out = nib.load(write_mask(tmp_path / "m.nii.gz", mask, scan))
+    i, j, k = np.argwhere(np.asarray(out.dataobj) == 1)[0]
+    assert np.allclose(out.affine @ [i, j, k, 1], [100 - 0.8 * i, 90 - 0.7 * j, 5, 1])  # LPS -> RAS
+    assert np.array_equal(read_mask(tmp_path / "m.nii.gz", scan), mask)
+
+
+def test_a_lost_slice_is_found_by_its_gap(tmp_path):
+    with pytest.raises(UserError, match=r"missing.*10\.00 mm apart.*5\.00 mm") as error:
+        read_scan(write_series(tmp_path / "s", [-10, -5, 0, 10, 15]))
+    one_line(error)
+
+
+def test_a_doubled_slice_is_named(tmp_path):
+    with pytest.raises(UserError, match="same place"):
+        read_scan(write_series(tmp_path / "s", [-10, -5, -5, 0], shuffle=False))
+
+
+def test_two_series_in_one_folder_are_listed_and_one_can_be_chosen(tmp_path):
+    write_series(tmp_path / "s", [0, 5, 10], series="1.2.3", number=2)
+    write_series(tmp_path / "s", [0, 1, 2, 3], series="1.2.4", number=7)
+    with pytest.raises(UserError, match=r"2 series: number 2, lung 2, 3 files; number 7, lung 7, 4 files") as error:
+        read_scan(tmp_path / "s")
+    one_line(error)
+    assert read_scan(tmp_path / "s", series="lung 7").shape[2] == 4
+    with pytest.raises(UserError, match="no series matches 'bone'"):
+        read_scan(tmp_path / "s", series="bone")
+
+
+def test_what_is_not_ct_and_what_has_no_place_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is MR, not CT"):
+        read_scan(write_series(tmp_path / "mr", [0, 5], modality="MR"))
+    with pytest.raises(UserError, match="has no ImagePositionPatient"):
+        read_scan(write_series(tmp_path / "lost", [0, 5], ImagePositionPatient=None))
+    with pytest.raises(UserError, match="multi-frame"):
+        read_scan(write_series(tmp_path / "multi", [0], NumberOfFrames=12))
+
+
+def test_cut_off_pixels_are_one_line(tmp_path):
+    folder = write_series(tmp_path / "s", [0, 5], shuffle=False)
+    file = sorted(folder.iterdir())[0]
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match="pixels cannot be read") as error:
+        read_scan(folder)
+    one_line(error)
+
+
+def test_one_dicom_file_is_one_slice(tmp_path):
+    folder = write_series(tmp_path / "s", [0])
+    assert read_scan(next(folder.iterdir())).shape == (3, 4, 1)
+
+
+def test_damaged_headers_are_always_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    nifti = save(tmp_path / "s.nii", np.full((5, 4, 3), -900, np.int16))
+    series = write_series(tmp_path / "d", [0, 5, 10])
+    slice_ = sorted(series.iterdir())[0]
+    for file, path, first, last in ((nifti, nifti, 0, 352), (slice_, series, 132, None)):
+        whole = file.read_bytes()
+        for _ in range(60):
+            spoilt = bytearray(whole)
+            for at in rng.integers(first, last or len(whole), 4):
+                spoilt[at] = rng.integers(0, 256)
+            file.write_bytes(spoilt)
+            try:
+                read_scan(path)
+            except UserError as error:
+                assert "\n" not in str(error)

@@ -1,0 +1,214 @@
+"""A killed training goes on as if nothing had happened; a checkpoint is whole, harmless, and of this run."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import RECIPE, discs, tiny_net
+
+from covidseg.errors import UserError
+from covidseg.training import MiniSegLoss, load_checkpoint, train
+from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state, write_atomically
+
+CPU = torch.device("cpu")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+
+
+def run(out, net=None, recipe=RECIPE, train_set=None, **settings):
+    settings = {"seed": 1, "device": "cpu", "checkpoint_every": 2} | settings
+    return train(net or tiny_net(), train_set or discs(), discs(20, 3), recipe, out=out, **settings)
+
+
+def same_bits(a, b) -> bool:
+    """Equal in structure and in every bit, times aside."""
+    if torch.is_tensor(a):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_bits(a[k], b[k]) for k in a if k != "seconds")
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same_bits, a, b))
+    return a == b
+
+
+@needs_fork
+def test_a_training_killed_at_five_random_moments_ends_with_the_same_bits(tmp_path):
+    script, seed = Path(__file__).with_name("killed_training.py"), int.from_bytes(os.urandom(2))
+    command = [sys.executable, str(script), str(tmp_path), str(seed), "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
+    whole, *killed, rest = (int(line) for line in done.stdout.split())
+    assert len(killed) == 5 and rest < whole < sum(killed) + rest, "the last child went on, and steps were repeated"
+    for name in ("last.pt", "best.pt"):
+        a, b = (load_checkpoint(tmp_path / folder / name) for folder in ("whole", "killed"))
+        assert same_bits(a, b), f"{name} differs, seed {seed}"
+
+
+class StopsAt(MiniSegLoss):
+    """The usual loss, until step ``number``: then ``act()`` happens."""
+
+    def __init__(self, number, act):
+        super().__init__(None, RECIPE.aux_weights)
+        self.left, self.act = number, act
+
+    def __call__(self, outputs, target):
+        if not torch.is_tensor(outputs):
+            self.left -= 1
+            if not self.left:
+                self.act()
+        return super().__call__(outputs, target)
+
+
+def never():
+    raise AssertionError
+
+
+def test_control_c_saves_the_step_it_came_in_and_the_run_goes_on_from_there(tmp_path):
+    interrupt = StopsAt(7, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", loss=interrupt, checkpoint_every=100)
+    assert load_checkpoint(tmp_path / "a/last.pt")["training"]["iteration"] == 7
+    resumed = run(tmp_path / "a", loss=StopsAt(-1, never))
+    whole = run(tmp_path / "b", loss=StopsAt(-1, never))
+    assert same_bits(resumed.weights, whole.weights) and same_bits(resumed.rows, whole.rows)
+
+
+def test_a_kill_between_last_and_best_loses_neither(tmp_path, monkeypatch):
+    from covidseg.training.run_folder import RunFolder
+
+    def killed(self):
+        raise SystemExit
+
+    monkeypatch.setattr(RunFolder, "save_best", killed)
+    with pytest.raises(SystemExit):
+        run(tmp_path / "a")
+    monkeypatch.undo()
+    assert not (tmp_path / "a/best.pt").exists()
+    resumed, whole = run(tmp_path / "a"), run(tmp_path / "b")
+    assert same_bits(resumed.weights, whole.weights)
+    assert same_bits(*(load_checkpoint(tmp_path / f / "best.pt")["state"] for f in "ab"))
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path, loss=StopsAt(1, never))
+    assert same_bits(first.weights, again.weights) and first.rows == again.rows
+
+
+def test_without_resume_a_run_begins_afresh(tmp_path):
+    run(tmp_path, recipe=replace(RECIPE, epochs=1))
+    assert len(run(tmp_path, resume=False).rows) == RECIPE.epochs
+
+
+def test_every_global_generator_goes_on_where_it_was():
+    import random
+
+    def draw():
+        return random.random(), np.random.rand(), np.random.randn(), torch.rand(1).item()
+
+    np.random.randn()  # leaves the second of a pair behind, which is part of the state
+    with keep_randomness(3, CPU):
+        draw()
+        state = random_state(CPU)
+        first = draw()
+        set_random_state(state, CPU)
+        assert draw() == first
+
+
+def test_training_leaves_the_callers_generators_alone():
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    train(tiny_net(seed=11), discs(count=4), None, replace(RECIPE, epochs=1), device="cpu")
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    net = tiny_net(seed=11)
+    torch.manual_seed(11)
+    train(net, discs(count=4), None, replace(RECIPE, epochs=1), device="cpu")
+    assert torch.equal(torch.get_rng_state(), before) and torch.rand(1) == expected
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+@needs_fork
+def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
+    path = write_atomically(tmp_path / "last.pt", lambda file: file.write(b"old and whole"))
+
+    def killed_half_way(file):
+        file.write(b"new b")
+        file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    pid = os.fork()
+    if not pid:
+        write_atomically(path, killed_half_way)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    assert path.read_bytes() == b"old and whole"
+    write_atomically(path, lambda file: file.write(b"new"))
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"] and path.read_bytes() == b"new"
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path):
+    path = write_atomically(tmp_path / "last.pt", lambda file: file.write(b"old"))
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match=r"last.pt: could not be written \(No space left on device\)"):
+        write_atomically(path, full)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"] and path.read_bytes() == b"old"
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+def test_a_checkpoint_that_runs_code_is_refused_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, dump in {"zip": torch.save, "plain": lambda v, f: Path(f).write_bytes(pickle.dumps(v))}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        dump({"state": Bomb()}, folder / "last.pt")
+        with pytest.raises(UserError, match="last.pt") as error:
+            run(folder)
+        assert "\n" not in str(error.value) and not Path("exploded").exists()
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path):
+    history = run(tmp_path)
+    for rule in ("best", "last"):
+        saved = load_checkpoint(tmp_path / f"{rule}.pt")["state"]
+        assert same_bits(saved, history.weights[rule])
+        assert same_bits(history.restore(tiny_net(seed=9), rule).state_dict(), saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"recipe": replace(RECIPE, lr=0.5)}, r"recipe\.lr is 0\.02 there, 0\.5 here"),
+        ({"seed": 2}, "seed is 1 there, 2 here"),
+        ({"train_set": discs(1)}, "train_fingerprint"),
+        ({"net": tiny_net(width=7)}, r"body.weight is \(6, 3, 3, 3\) there and \(7, 3, 3, 3\) here"),
+        ({"name": "infnet"}, "another network"),
+    ],
+    ids=["recipe", "seed", "data", "width", "name"],
+)
+def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, line):
+    run(tmp_path, recipe=replace(RECIPE, epochs=1) if "recipe" not in change else RECIPE)
+    with pytest.raises(UserError, match=line) as error:
+        run(tmp_path, **({"recipe": replace(RECIPE, epochs=1)} | change))
+    assert "\n" not in str(error.value) and "last.pt" in str(error.value)
+
+
+def test_a_foreign_file_is_no_checkpoint(tmp_path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match="no checkpoint of a covidseg training"):
+        run(tmp_path)
