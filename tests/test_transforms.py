@@ -15,6 +15,7 @@ from covidseg.data.transforms import (
     Preprocessing,
     Window,
     augment,
+    augment_wide,
     fold_statistics,
     resize_image,
     resize_mask,
@@ -170,3 +171,25 @@ def test_margins_reach_both_ends_of_their_range():
 
 def test_the_four_scales_of_an_epoch_come_in_the_authors_order():
     assert [tuple(s) for s in MINISEG_SCALES] == [(768, 50), (640, 50), (384, 16), (512, 16)]
+
+
+def test_wide_augmentation_moves_image_and_mask_together_and_stays_grey():
+    mask = torch.zeros(64, 64, dtype=torch.uint8)
+    mask[20:44, 12:40] = 1
+    moved = 0
+    for seed in range(12):
+        image, labels = augment_wide(mask[None].float() * 0.6 + 0.2, mask, torch.Generator().manual_seed(seed))
+        assert labels.dtype == torch.uint8 and set(labels.unique().tolist()) <= {0, 1}
+        assert image.shape == (1, 64, 64) and image.min() >= 0 and image.max() <= 1
+        if labels.any() and not labels.all():
+            assert (
+                image[0][labels == 1].mean() > image[0][labels == 0].mean() + 0.1
+            )  # still on the bright part
+        moved += not torch.equal(labels, mask)
+    assert moved >= 10
+
+
+def test_wide_augmentation_is_a_function_of_its_generator():
+    image, mask = torch.rand(1, 32, 32), torch.ones(32, 32, dtype=torch.uint8)
+    first, again = (augment_wide(image, mask, torch.Generator().manual_seed(3))[0] for _ in range(2))
+    assert torch.equal(first, again)
