@@ -42,8 +42,9 @@ refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and 
 weights: $(READY)  ## train the small MiniSeg that the kit ships, on phantoms (about ten minutes on two cores)
 	OMP_NUM_THREADS=2 $(BIN)/python -m covidseg.training.bundled
 
-gpu: $(READY)  ## train and evaluate with the paper's settings on a GPU, on real data
-	$(BIN)/covidseg notebooks run 40 --budget paper -p device=cuda --timeout 86400
+gpu: $(READY)  ## do the real-data runs of results/pending.yaml on a GPU and keep their records
+	$(BIN)/covidseg batch results/pending.yaml
+	$(BIN)/covidseg report --adopt runs/batch
 
 clean:  ## remove the environment, caches and runs; data stay
 	rm -rf $(VENV) runs build .pytest_cache .ruff_cache

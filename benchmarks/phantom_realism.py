@@ -20,9 +20,7 @@ def main(n: int = 64) -> None:
     for fold in (1, 2, 3, 4, 5):
         scores = evaluate(weights(f"CT100-{fold}").model, cases, distances=False)
         per_fold.append(scores["dice"])
-        print(
-            f"CT100 fold {fold}: Dice {scores['dice']:.3f} on {scores.n['dice']} phantoms at 512 px", flush=True
-        )
+        print(f"CT100 fold {fold}: Dice {scores['dice']:.3f} on {scores.n['dice']} phantoms at 512 px", flush=True)
     print(f"mean of the folds: {np.mean(per_fold):.3f}, spread {np.std(per_fold):.3f}")
 
 

@@ -182,9 +182,7 @@ def test_wide_augmentation_moves_image_and_mask_together_and_stays_grey():
         assert labels.dtype == torch.uint8 and set(labels.unique().tolist()) <= {0, 1}
         assert image.shape == (1, 64, 64) and image.min() >= 0 and image.max() <= 1
         if labels.any() and not labels.all():
-            assert (
-                image[0][labels == 1].mean() > image[0][labels == 0].mean() + 0.1
-            )  # still on the bright part
+            assert image[0][labels == 1].mean() > image[0][labels == 0].mean() + 0.1  # still on the bright part
         moved += not torch.equal(labels, mask)
     assert moved >= 10
 

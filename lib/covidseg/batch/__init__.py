@@ -11,12 +11,6 @@ apart, ``cluster`` hands runs to workers, ``summary`` tells. All that a batch kn
 A run folder gets its name by one rename when everything in it is written, so a folder without a suffix is whole.
 """
 
-import sys
-
-# jsonschema, behind every notebook file, imports this where it is installed, and it compiles a grammar of web
-# addresses for a second or two in each process. No notebook needs it; None makes the import fail, which is allowed.
-sys.modules.setdefault("rfc3987_syntax", None)
-
-from covidseg.batch.plan import Run, plan, plan_file  # noqa: E402
+from covidseg.batch.plan import Run, plan, plan_file
 
 __all__ = ["Run", "plan", "plan_file"]

@@ -20,6 +20,7 @@ from uuid import uuid4
 from covidseg.batch.locks import claim, holder_of
 from covidseg.results import write_json
 
+LITTER = 60.0  # seconds: hidden files live for an instant, so an older one belongs to nobody
 INTERRUPTED = ("timeout", "the kernel died")  # such a run may go on from its last checkpoint
 
 
@@ -102,15 +103,16 @@ def _name_folder(part: Path, final: Path) -> None:
 
 
 def sweep(folder: Path, names: list[str]) -> None:
-    """Remove what killed attempts of finished runs left behind, and the clocks of killed looks at a lock."""
+    """Remove what killed attempts of finished runs left behind, and hidden files that a kill left half written."""
     for name in names:
         for path in folder.glob(f"{name}.part-*"):
             shutil.rmtree(path, ignore_errors=True)
         if not holder_of(lock := folder / f"{name}.lock"):
             lock.unlink(missing_ok=True)
-    for clock in folder.glob(".clock.*"):
-        if time.time() - clock.stat().st_mtime > 60:
-            clock.unlink(missing_ok=True)
+    for path in folder.glob(".*"):
+        with suppress(FileNotFoundError):
+            if path.is_file() and time.time() - path.stat().st_mtime > LITTER:
+                path.unlink()
 
 
 def _source(run: dict) -> Path:

@@ -12,7 +12,6 @@ from covidseg.experiments.tables import PHANTOM, Metric, Row, Table
 from covidseg.results import SELECTIONS, score
 
 BUDGETS = ("paper", "lesson", "smoke")  # the most telling first
-OF_THE_NETWORK = ("params", "macs")  # fields of a record that are no score: equal in every run
 
 
 @dataclass(frozen=True)
@@ -119,21 +118,15 @@ def _line(table: Table, row: Row, records: list[dict], expected: list[dict], sel
 
 
 def _cell(table: Table, row: Row, metric: Metric, records: list[dict], selection: str) -> Cell:
-    values = [_value(table, metric, record, selection) for record in records]
+    values = [score(r, metric.score, protocol=table.protocol, selection=selection) for r in records]
     values = [value * metric.factor for value in values if value is not None]
     ours = mean(values) if values else nan
     return Cell(_number(row.printed.get(metric.column)), ours, stdev(values) if len(values) > 1 else nan, len(values))
 
 
-def _value(table: Table, metric: Metric, record: dict, selection: str) -> float | None:
-    if metric.score in OF_THE_NETWORK:
-        return record[metric.score]
-    return score(record, metric.score, protocol=table.protocol, selection=selection)
-
-
 def _number(text: str | None) -> float:
-    """A printed number; the unit letter of "82.91K" or "0.50G" belongs to the column."""
-    return float(text.rstrip("KMG")) if text else nan
+    """A printed number; an empty cell is nan."""
+    return float(text) if text else nan
 
 
 def _identity(record: dict) -> dict:

@@ -1,9 +1,14 @@
 """The notebooks as a set: find them, check them, run them without a browser, refresh their outputs."""
 
+import sys
 from pathlib import Path
 
 from covidseg.checkout import checkout
 from covidseg.errors import UserError, unknown_name
+
+# jsonschema, behind every notebook file, imports this where it is installed, and it compiles a grammar of web
+# addresses for a second or two in each process. No notebook needs it; None makes the import fail, which is allowed.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 __all__ = ["all_notebooks", "is_lesson", "notebook_folder", "read", "resolve", "write"]
 

@@ -22,8 +22,8 @@ PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 class Precision:
     """Mixed precision: weights stay float32, the network computes in ``name``, the loss in float32 again.
 
-    "fp16" overflows below 6e-8 and above 65504, so its loss is scaled up before the backward pass and the gradients
-    down again (`scaler`); "bf16" has float32's range and needs no scaling.
+    "fp16" underflows below 6e-8 and overflows above 65504, so its loss is scaled up before the backward pass and the
+    gradients down again (`scaler`); "bf16" has float32's range and needs no scaling.
     Raises UserError for another name, and for fp16 on a CPU, which would only be slower.
     """
 
