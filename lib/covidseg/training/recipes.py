@@ -8,7 +8,18 @@ from dataclasses import asdict, dataclass, fields, replace
 from covidseg.data.transforms import LUNG, MINISEG_SCALES, Scale, Window
 from covidseg.errors import UserError, unknown_name
 
-__all__ = ["LESSON", "MINISEG", "MINISEG_PAPER", "MINISEG_RELEASED", "PHANTOM", "QUICK", "RECIPES", "Recipe", "recipe"]
+__all__ = [
+    "LESSON",
+    "MINISEG",
+    "MINISEG_PAPER",
+    "MINISEG_RELEASED",
+    "PHANTOM",
+    "QUICK",
+    "RECIPES",
+    "SHORT",
+    "Recipe",
+    "recipe",
+]
 
 CHOICES = {
     "optimizer": ("adam", "adamw", "sgd"),
@@ -118,6 +129,11 @@ MINISEG_PAPER = replace(
     scales=(Scale(512, 16),),                      # the text read plainly: one pass of 512 px is an epoch
 )  # fmt: skip
 MINISEG = MINISEG_RELEASED
+SHORT = replace(
+    MINISEG_RELEASED,
+    name="short",
+    scales=(Scale(256, 8),), val_size=256,         # ours: one pass at half the side, for a CPU
+)  # fmt: skip
 LESSON = replace(
     MINISEG_PAPER,
     name="lesson",
@@ -139,7 +155,7 @@ PHANTOM = replace(
     window=Window(-400, 1400), antialias=True,     # ours: about the greys in which CT100 is published
 )  # fmt: skip
 
-RECIPES = {r.name: r for r in (MINISEG_RELEASED, MINISEG_PAPER, LESSON, PHANTOM, QUICK)}
+RECIPES = {r.name: r for r in (MINISEG_RELEASED, MINISEG_PAPER, SHORT, LESSON, PHANTOM, QUICK)}
 
 
 def recipe(name: str, **changes) -> Recipe:
