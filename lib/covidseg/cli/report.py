@@ -18,6 +18,10 @@ def report(
     data: Annotated[str | None, typer.Option(help="Runs on this data set, such as ct100 or phantom.")] = None,
     budget: Annotated[str | None, typer.Option(help="smoke, lesson or paper; the largest there is by default.")] = None,
     selection: Annotated[str | None, typer.Option(help="best or last epoch; the paper's own rule by default.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of runs that changed it, such as recipe=short."),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per row and metric.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Rewrite the committed tables from results/ instead.")] = False,
     adopt: Annotated[
@@ -32,10 +36,13 @@ def report(
     \b
     Example:
       covidseg report miniseg/table2
+      covidseg report miniseg/table6-ct100 -p recipe=short
       covidseg report miniseg/table4 --data phantom --selection last --csv
     """
     from covidseg import experiments
     from covidseg.experiments import command
+    from covidseg.experiments.compare import read_changed
+    from covidseg.notebooks.schema import parse_assignments
 
     if adopt is not None:
         command.adopt(adopt)
@@ -44,6 +51,7 @@ def report(
             raise typer.Exit(1)
     elif table is None:
         for name in experiments.list_tables():
-            typer.echo(f"{name:<18}{experiments.load_table(name).title}")
+            typer.echo(f"{name:<22}{experiments.load_table(name).title}")
     else:
-        typer.echo(command.report(table, records, data, budget, selection, as_csv).rstrip("\n"))
+        changed = read_changed(parse_assignments(parameter or []))
+        typer.echo(command.report(table, records, data, budget, selection, as_csv, changed).rstrip("\n"))

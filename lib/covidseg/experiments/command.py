@@ -11,13 +11,13 @@ from covidseg.experiments.tables import root_folder
 from covidseg.results import find_records
 
 
-def report(name: str, folder: Path | None, data, budget, selection, csv: bool) -> str:
-    """A table as text or CSV. Raises UserError for a wrong name, and for a folder that is not there."""
+def report(name: str, folder: Path | None, data, budget, selection, csv: bool, changed: dict) -> str:
+    """A table as text or CSV; changed : see `compare`. Raises UserError for a wrong name or a folder that is not there."""
     table = load_table(name)
     if folder is not None and not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
     records = find_all_records() if folder is None else find_records(folder)
-    comparison = compare(table, records, data=data, budget=budget, selection=selection)
+    comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
     if csv:
         return as_csv(comparison)
     return as_text(comparison, [estimate(run, records) for run in comparison.missing])

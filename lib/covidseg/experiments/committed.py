@@ -6,16 +6,19 @@ between two comments, which name its source:
     <!-- results: miniseg/table2 data=ct100 budget=paper selection=last -->
     ...
     <!-- /results -->
+
+Any further NAME=VALUE is a parameter that those runs changed, such as recipe=short.
 """
 
 import re
+from itertools import product
 from pathlib import Path
 
 from covidseg.errors import UserError
-from covidseg.experiments.compare import BUDGETS, compare
+from covidseg.experiments.compare import BUDGETS, compare, in_words, read_changed
 from covidseg.experiments.show import as_csv, as_markdown
 from covidseg.experiments.tables import PHANTOM, list_tables, load_table
-from covidseg.results import find_records, save_record
+from covidseg.results import SELECTIONS, find_records, save_record
 
 BLOCK = re.compile(r"(<!-- results: (?P<source>[^>]*?) -->\n)(?P<body>.*?)(<!-- /results -->)", re.S)
 CHOICES = ("data", "budget", "selection")
@@ -42,16 +45,12 @@ def adopt(folder: Path, root: Path) -> list[str]:
     """Copy the run records under ``folder`` into ``results/``; a run that is there already is replaced.
 
     Real data go to ``results/records``, phantoms to ``results/phantom``. Returns the files written, from ``root``.
-    Raises UserError if there is no record, or one of a run with a parameter of its own, which no table would use.
+    Raises UserError if there is no record.
     """
     written = []
     for record in find_records(folder):
-        if record["changed"]:
-            raise UserError(
-                f"{record['file']}: this run changed {', '.join(record['changed'])}; no table would use it."
-            )
         run = [record["model"], record["variant"], record["data"]["name"], f"fold{record['data']['fold']}"]
-        words = [*run, f"seed{record['seed']}", record["budget"]]
+        words = [*run, f"seed{record['seed']}", record["budget"], *(f"{n}={v}" for n, v in record["changed"].items())]
         name = "-".join("".join(c if c.isalnum() or c in "+=" else "_" for c in word) for word in words if word)
         home = root / "results" / ("phantom" if record["data"]["name"] == PHANTOM else "records")
         save_record({key: value for key, value in record.items() if key != "file"}, home / f"{name}.json")
@@ -77,9 +76,11 @@ def update_blocks(text: str, records: list[dict], where: str) -> str:
 def _source(text: str, where: str) -> tuple[str, dict]:
     name, *assignments = text.split()
     choices = dict(word.partition("=")[::2] for word in assignments)
-    if unknown := choices.keys() - set(CHOICES):
-        raise UserError(f"{where}: a results block knows {', '.join(CHOICES)}, not {min(unknown)!r}.")
-    return name, choices
+    changed = {word: choices.pop(word) for word in list(choices) if word not in CHOICES}
+    try:
+        return name, choices | {"changed": read_changed(changed)}
+    except UserError as error:
+        raise UserError(f"{where}: a results block knows {', '.join(CHOICES)}; else, {error}") from None
 
 
 def _csv(path: Path, records: list[dict]) -> str:
@@ -89,12 +90,12 @@ def _csv(path: Path, records: list[dict]) -> str:
         raise UserError(f"{path.name}: no table {name} is known, so nothing stands behind its numbers.")
     table = load_table(name)
     parts = []
+    changes = list({in_words(record["changed"]): record["changed"] for record in records}.values())
     for data in sorted({record["data"]["name"] for record in records}):
-        for budget in BUDGETS:
-            for selection in ("best", "last"):
-                comparison = compare(table, records, data=data, budget=budget, selection=selection)
-                if comparison.records:
-                    parts.append(as_csv(comparison).split("\n", 1))
+        for budget, changed, selection in product(BUDGETS, changes, SELECTIONS):
+            comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
+            if comparison.records:
+                parts.append(as_csv(comparison).split("\n", 1))
     if not parts:
         raise UserError(f"{path.name}: no record under results/ belongs to {name}.")
     return parts[0][0] + "\n" + "".join(body for _, body in parts)

@@ -11,6 +11,7 @@ from covidseg.errors import UserError, unknown_name
 from covidseg.experiments.tables import PHANTOM, Metric, Row, Table
 from covidseg.results import SELECTIONS, score
 
+CHANGEABLE = ("recipe", "epochs", "size")  # parameters of 40_train_one beside those that place a run in a table
 BUDGETS = ("paper", "lesson", "smoke")  # the most telling first
 
 
@@ -40,12 +41,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` answers. ``left_out`` : records of another recipe, which would not compare."""
+    """What `compare` answers. ``left_out`` : records of another recipe, which would not compare.
+
+    changed : parameters in which these runs depart from their budget's standard, such as {"recipe": "short"}
+    """
 
     table: Table
     data: str
     budget: str
     selection: str
+    changed: dict
     lines: list[Line]
     left_out: int
 
@@ -75,18 +80,20 @@ class Comparison:
             "paper data": self.table.data,
             "our data": self.data,
             "budget": self.budget,
+            "changed": in_words(self.changed),
             "selection": self.selection,
             "runs": cell.n,
             "runs missing": len(line.missing),
         }
 
 
-def compare(table: Table, records: list[dict], *, data=None, budget=None, selection=None) -> Comparison:
+def compare(table: Table, records: list[dict], *, data=None, budget=None, selection=None, changed=None) -> Comparison:
     """Put the records that belong to a table beside the paper's numbers.
 
     data : by default the paper's own set, or phantoms where there are only those; budget : by default the largest
-    with records; selection : by default the paper's. Runs with a parameter changed from its budget's standard never
-    enter a table. Raises UserError for a wrong data set, budget or selection.
+    with records; selection : by default the paper's. changed : parameters such as {"recipe": "short"} in which the
+    runs depart from their budget's standard; by default none, and runs that do stay out. Raises UserError for a
+    wrong data set, budget or selection.
     """
     selection = selection or table.selection
     if selection not in SELECTIONS:
@@ -95,17 +102,37 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
         raise unknown_name("data set", data, list_datasets())
     if budget is not None and budget not in BUDGETS:
         raise unknown_name("budget", budget, BUDGETS)
+    changed = dict(changed or {})
     networks = {(row.model, row.variant) for row in table.rows}
-    records = [r for r in records if (r["model"], r["variant"]) in networks and not r["changed"]]
+    records = [r for r in records if (r["model"], r["variant"]) in networks and r["changed"] == changed]
     data = data or _first([table.data, PHANTOM], {r["data"]["name"] for r in records})
     records = [r for r in records if r["data"]["name"] == data]
     wishes = (BUDGETS[1], BUDGETS[0], BUDGETS[2]) if data == PHANTOM else BUDGETS  # a table of phantoms is a lesson
     budget = budget or _first(wishes, {r["budget"] for r in records})
     records = [r for r in records if r["budget"] == budget]
     alike = _of_one_recipe(records)
-    expected = table.runs(data, budget=budget)
+    expected = [run | changed for run in table.runs(data, budget=budget)]
     lines = [_line(table, row, alike, expected, selection) for row in table.rows]
-    return Comparison(table, data, budget, selection, lines, left_out=len(records) - len(alike))
+    return Comparison(table, data, budget, selection, changed, lines, left_out=len(records) - len(alike))
+
+
+def read_changed(texts: dict[str, str]) -> dict:
+    """Changed parameters from words: {"recipe": "short", "epochs": "20"} -> {"recipe": "short", "epochs": 20}.
+
+    Raises UnknownName for a parameter that a run cannot change.
+    """
+    for name in texts:
+        if name not in CHANGEABLE:
+            raise unknown_name("parameter to change", name, CHANGEABLE)
+    return {name: int(value) if value.isdigit() else value for name, value in texts.items()}
+
+
+def in_words(changed: dict) -> str:
+    """
+    >>> in_words({"recipe": "short", "epochs": 20})
+    'recipe=short epochs=20'
+    """
+    return " ".join(f"{name}={value}" for name, value in changed.items())
 
 
 def _line(table: Table, row: Row, records: list[dict], expected: list[dict], selection: str) -> Line:

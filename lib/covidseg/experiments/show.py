@@ -3,7 +3,7 @@
 import csv
 import io
 
-from covidseg.experiments.compare import Cell, Comparison
+from covidseg.experiments.compare import Cell, Comparison, in_words
 from covidseg.experiments.costs import Cost, in_time, total
 from covidseg.experiments.tables import PHANTOM
 from covidseg.results import SELECTIONS
@@ -40,6 +40,8 @@ def caption(comparison: Comparison) -> list[str]:
         f"paper: {table.data}, {_range('fold', table.folds)}, {SELECTIONS[table.selection]}",
         f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {SELECTIONS[comparison.selection]}",
     ]
+    if comparison.changed:
+        lines.append(f"These runs depart from that budget: {in_words(comparison.changed)}.")
     if comparison.data == PHANTOM:
         lines.append(WARNING)
     elif comparison.data != table.data:
@@ -107,7 +109,8 @@ def _missing(comparison: Comparison, costs: list[Cost]) -> list[str]:
     lines = [f"  {name}: {_places(pairs)}" for name, pairs in by_row.items()]
     price = total(costs) if costs else None
     cost = f", {in_time(price.seconds)} one after the other ({price.basis})" if price else ""
-    order = f"covidseg batch {comparison.table.name} -p dataset={comparison.data} -p budget={comparison.budget}"
+    parameters = {"dataset": comparison.data, "budget": comparison.budget} | comparison.changed
+    order = " ".join([f"covidseg batch {comparison.table.name}", *(f"-p {n}={v}" for n, v in parameters.items())])
     return [f"{len(missing)} runs missing{cost}:", *lines, f"`{order}` does them."]
 
 
