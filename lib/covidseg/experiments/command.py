@@ -12,7 +12,7 @@ from covidseg.results import find_records
 
 
 def report(name: str, folder: Path | None, data, budget, selection, csv: bool, changed: dict) -> str:
-    """A table as text or CSV; changed : see `compare`. Raises UserError for a wrong name or a folder that is not there."""
+    """A table as text or CSV; changed : see `compare`. UserError for a wrong name or a folder that is not there."""
     table = load_table(name)
     if folder is not None and not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
