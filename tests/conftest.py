@@ -6,6 +6,21 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before torch and numpy are loaded
 import pytest  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
+
+# Files whose tests take long and share nothing: xdist may hand out each test by itself. All other files, notebooks
+# above all (a cell needs the one before), stay whole on one process.
+ONE_BY_ONE = ("test_browser_notebooks.py", "test_batch.py", "test_exercises.py", "test_resume.py")
+
+
+class Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+        return nodeid if nodeid.partition("::")[0].endswith(ONE_BY_ONE) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,9 @@ import torch
 from tiny_training import RECIPE, discs, tiny_net
 
 from covidseg.errors import UserError
+from covidseg.files import write_atomically
 from covidseg.training import MiniSegLoss, load_checkpoint, train
-from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state, write_atomically
+from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
 
 CPU = torch.device("cpu")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")

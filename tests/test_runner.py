@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from nbformat.v4 import new_output
 from toy_notebooks import code_notebook, good_notebook, save
@@ -94,6 +95,20 @@ def test_a_notebook_that_takes_too_long_is_ended(tmp_path):
     outcome = run_notebook(save(code_notebook("import time; time.sleep(600)"), tmp_path), tmp_path / "out", timeout=3)
     assert (outcome.status, outcome.error) == ("timeout", "took longer than 3 s")
     assert time.monotonic() - begin < 100  # three seconds, and at most ten to end it, on a busy machine
+
+
+def test_a_notebook_ends_with_the_process_that_wanted_it(tmp_path):
+    child = "import os; from covidseg.notebooks.child import _end_with; print(os.getpid(), flush=True); _end_with({})"
+    parent = (
+        "import os, subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}.format(os.getpid())]); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    orphan = psutil.Process(int(process.stdout.readline()))
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs([orphan], timeout=60)
+    assert not alive
 
 
 def test_an_outcome_names_the_cell_and_the_error(finished):

@@ -7,11 +7,11 @@ of real data.
 """
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.files import write_text
 
 SCHEMA = "covidseg-run-1"
 SELECTIONS = {
@@ -121,21 +121,8 @@ def plain(value):
 
 
 def write_json(path: Path, value: dict) -> Path:
-    """Write beside, then rename: neither a reader nor a killed run ever sees half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(value, indent=1, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error.strerror or error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    """Neither a reader nor a killed run ever sees half a file. Raises UserError where it cannot be written."""
+    return write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def save_record(record: dict, path: Path, **more) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
+from widget_notebooks import chromium
 
 CHROMIUM_ARGS = [
     "--no-sandbox",  # as root there is no sandbox
@@ -123,12 +124,12 @@ def lab(browser, tmp_path_factory):  # no browser, no need for a server
 @pytest.fixture(scope="session")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
+    program = chromium()
+    if not program:
         pytest.skip("Chromium is not installed; set CHROMIUM to its path")
-    assert shutil.which(chromium), f"CHROMIUM={chromium} is not a program"
+    assert shutil.which(program), f"CHROMIUM={program} is not a program"
     with playwright.sync_playwright() as driver:
-        program = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+        program = driver.chromium.launch(executable_path=program, args=CHROMIUM_ARGS)
         yield program
         program.close()
 

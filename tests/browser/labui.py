@@ -122,3 +122,18 @@ def move(control) -> None:
         buttons[(active + 1) % len(buttons)].click()
     else:
         control.locator("input[type=checkbox]").click()
+
+
+def try_all_controls(page) -> list[list[str]]:
+    """Move every control once; returns their labels, panel by panel."""
+    labels = []
+    for panel in panels(page):
+        names = [name for name, _ in panel.controls()]
+        for name in names:
+            before, after = panel.change(lambda panel=panel, name=name: move(panel.control(name)))
+            assert before != after, f"moving {name!r} shows the same picture and caption"
+            assert "Not drawn" not in after.caption, f"moving {name!r}: {after.caption}"
+        labels.append(names)
+    everywhere = page.locator(CONTROLS).filter(visible=True).count()
+    assert everywhere == sum(len(p.controls()) for p in panels(page)), "a control belongs to no picture"
+    return labels

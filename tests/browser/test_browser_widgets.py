@@ -1,6 +1,5 @@
-"""Every widget of every notebook, in a real JupyterLab: each control moves its picture or its caption."""
+"""The kit's widgets in a real JupyterLab: each control moves its picture or its caption, faults are noticed."""
 
-import shutil
 from pathlib import Path
 
 import labui
@@ -9,16 +8,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
-
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-WIDGETS = ("AttentionExplorer(", "SliceExplorer(", "interactive_image(")
-
-# Labels of the controls, panel by panel, of notebooks whose widgets the lessons speak of. A notebook that is not
-# listed is tested all the same: whatever controls it has must work.
-LABELS = {
-    "10_ct_data": [["level", "width"]],
-    "11_metrics": [["shift", "grow", "stray"]],
-}
 
 TOY = """
 import torch
@@ -47,16 +36,6 @@ TOY_LABELS = [
 ]
 
 
-def with_widgets() -> list[str]:
-    """Names of the notebooks that show a widget of the kit."""
-    found = []
-    for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")):
-        cells = nbformat.read(path, as_version=4).cells
-        if any(word in cell.source for cell in cells if cell.cell_type == "code" for word in WIDGETS):
-            found.append(path.stem)
-    return found
-
-
 @pytest.fixture(scope="module")
 def toy(new_page, lab):
     """The page of the toy notebook after Run All; its tests share it, so none relies on where a control stands."""
@@ -72,33 +51,9 @@ def write_notebook(path: Path, *sources: str) -> None:
     nbformat.write(notebook, path)
 
 
-def try_all_controls(page) -> list[list[str]]:
-    """Move every control once; returns their labels, panel by panel."""
-    labels = []
-    for panel in labui.panels(page):
-        names = [name for name, _ in panel.controls()]
-        for name in names:
-            before, after = panel.change(lambda panel=panel, name=name: labui.move(panel.control(name)))
-            assert before != after, f"moving {name!r} shows the same picture and caption"
-            assert "Not drawn" not in after.caption, f"moving {name!r}: {after.caption}"
-        labels.append(names)
-    everywhere = page.locator(labui.CONTROLS).filter(visible=True).count()
-    assert everywhere == sum(len(p.controls()) for p in labui.panels(page)), "a control belongs to no picture"
-    return labels
-
-
 def test_every_control_of_the_kit_moves_its_picture(toy):
-    assert try_all_controls(toy) == TOY_LABELS
+    assert labui.try_all_controls(toy) == TOY_LABELS
     assert not toy.faults, toy.faults
-
-
-@pytest.mark.parametrize("name", with_widgets())
-def test_every_control_of_the_notebook_works(name, page, lab):
-    shutil.copy(NOTEBOOKS / f"{name}.ipynb", lab.root)
-    labui.run_notebook(page, lab, f"{name}.ipynb")
-    labels = try_all_controls(page)
-    assert labels == LABELS.get(name, labels)
-    assert not page.faults, page.faults
 
 
 def test_block_dilation_and_blend_do_what_they_say(toy):

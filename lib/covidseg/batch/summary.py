@@ -3,11 +3,11 @@
 import csv
 import html
 import io
-import os
 from pathlib import Path
 
 from covidseg import __version__
 from covidseg.experiments.costs import in_time
+from covidseg.files import write_text
 from covidseg.lesson import in_words
 from covidseg.notebooks.page import NO_REQUESTS, STYLE
 
@@ -17,15 +17,8 @@ MOST_RESULTS = 6
 
 def write_summary(outcomes: list[dict], folder: Path, title: str) -> Path:
     """Write both files, each by renaming a whole one into place. Returns the page."""
-    _replace(folder / "summary.csv", summary_csv(outcomes))
-    _replace(folder / "index.html", summary_html(outcomes, title))
-    return folder / "index.html"
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_text(folder / "summary.csv", summary_csv(outcomes))
+    return write_text(folder / "index.html", summary_html(outcomes, title))
 
 
 def summary_csv(outcomes: list[dict]) -> str:

@@ -20,6 +20,7 @@ from covidseg.data.archive import safe_extract
 from covidseg.data.catalog import RemoteFile, Source
 from covidseg.data.download import download
 from covidseg.errors import UserError
+from covidseg.files import write_text
 
 RECORD = "record.json"
 
@@ -135,14 +136,6 @@ def sha256_of(path: Path) -> str:
         return file_digest(handle, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """The old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
-
-
 def _download(source: Source, file: RemoteFile) -> Path:
     from filelock import FileLock  # torch brings it; several workers may want the same weights at once
 
@@ -183,7 +176,7 @@ def _record(path: Path, file: RemoteFile, root: Path, origin: str) -> None:
     """Remember size and sha256 of a first download: later ones are compared with it."""
     records = _records(root)
     entry = {"size": path.stat().st_size, "sha256": sha256_of(path), "from": origin, "date": date.today().isoformat()}
-    write_atomically(root / RECORD, json.dumps({**records, file.path: entry}, indent=1, sort_keys=True) + "\n")
+    write_text(root / RECORD, json.dumps({**records, file.path: entry}, indent=1, sort_keys=True) + "\n")
 
 
 def _records(root: Path) -> dict:

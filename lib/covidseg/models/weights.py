@@ -1,6 +1,5 @@
 """Trained weights as one small file: which network, built how, fed how, from where, under which licence."""
 
-import os
 import pickle
 import warnings
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from torch import nn
 
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UserError
+from covidseg.files import write_atomically
 from covidseg.models.registry import create_model
 
 __all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
@@ -31,11 +31,10 @@ class LoadedWeights:
 
 
 def save_weights(path, name: str, model: nn.Module, preprocessing: Preprocessing, *, options=None, **about) -> Path:
-    """Write weights in half a breath: beside first, then renamed, so that a full disk leaves the old file whole.
+    """Write weights; a full disk leaves the old file whole.
 
     name, options : what ``create_model`` needs to build the network again. about : label, licence and any plain facts.
     """
-    path = Path(path)
     record = {
         "format": FORMAT,
         "model": name,
@@ -44,15 +43,7 @@ def save_weights(path, name: str, model: nn.Module, preprocessing: Preprocessing
         "about": about,
         "state": {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(record, part)
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error.strerror or error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_atomically(path, lambda file: torch.save(record, file))
 
 
 def load_weights(path) -> LoadedWeights:

@@ -6,17 +6,15 @@ from it; a resumed training takes ``training`` as well. Everything in it is tens
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from covidseg.errors import UserError
+from covidseg.files import write_atomically
 from covidseg.models.weights import read_tensors
 
 __all__ = [
@@ -26,7 +24,6 @@ __all__ = [
     "random_state",
     "save_checkpoint",
     "set_random_state",
-    "write_atomically",
 ]
 
 FORMAT = "covidseg-checkpoint-1"
@@ -49,26 +46,6 @@ def load_checkpoint(path) -> dict:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise UserError(f"{path} is no checkpoint of a covidseg training. `covidseg train -o DIR` writes DIR/last.pt.")
     return record
-
-
-def write_atomically(path, write: Callable) -> Path:
-    """``write(file)`` into a file beside, flushed to the disk, then renamed: a kill leaves the old file or the new.
-
-    Raises UserError where the disk is full or the folder cannot be written.
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")  # one name: what a killed run leaves is overwritten by the next
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}: could not be written ({reason}).") from error
-    return path
 
 
 def fits_model(path, state: dict, model: nn.Module) -> None:

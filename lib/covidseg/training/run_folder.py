@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 from covidseg.errors import UserError
+from covidseg.files import write_atomically
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.training.checkpoints import (
     fits_model,
@@ -14,7 +15,6 @@ from covidseg.training.checkpoints import (
     random_state,
     save_checkpoint,
     set_random_state,
-    write_atomically,
 )
 from covidseg.training.history import History, best_epoch, curves_csv
 
