@@ -75,8 +75,10 @@ def last_checked() -> str:
 
 @cache
 def _catalogue() -> dict:
-    import yaml
-
+    try:
+        import yaml
+    except ImportError:  # a bare GPU machine: prepared sets are read without the catalogue
+        raise UserError("The catalogue of data sets needs PyYAML, which is not installed here.") from None
     return yaml.safe_load(data_file("catalog.yaml").read_text(encoding="utf-8"))
 
 
