@@ -12,10 +12,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
 
 LEVELS = [
-    {"checkout", "errors", "progress", "provenance"},
+    {"checkout", "errors", "files", "progress", "provenance"},
     {"losses", "metrics", "models.layers", "data.phantom"},
     {"models", "data"},
-    {"training", "inference", "profiling", "attention", "semisupervised"},
+    {"training", "inference", "profiling", "attention", "semisupervised", "multiclass"},
     {"results", "experiments", "plotting", "pictures", "diagrams", "scan"},
     {"lesson", "widgets", "notebooks", "exercises", "checks", "doctor", "batch"},
     {"cli"},
@@ -26,8 +26,11 @@ LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 CORE = (
     "models",
     "losses",
+    "losses_soft",
     "metrics",
     "training",
+    "semisupervised",
+    "multiclass",
     "data.phantom",
     "data.transforms",
     "profiling",

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from covidseg import create_model, load_dataset, predict
+from covidseg.attention import capture
 from covidseg.data import Case
 from covidseg.data.transforms import MEDIASTINUM, Preprocessing
 from covidseg.errors import UnknownName, UserError
@@ -349,12 +350,27 @@ def test_the_network_is_left_as_it_was(phantoms):
 
 def test_maps_of_another_network_get_the_controls_they_need(phantoms):
     explorer = AttentionExplorer(Cascade(), phantoms[:1], SMALL, names="S_*")
-    assert set(explorer.controls) == {"block", "blend", "outlines"}  # one slice, one kind, one channel, logits
+    assert set(explorer.controls) == {"block", "blend", "limits", "outlines"}  # one slice, one kind, one channel
     assert explorer.controls["block"].description == "map"
     assert [label for label, _ in explorer.controls["block"].options] == ["S_e · 1/4", "S_g · 1/8"]
     before = explorer.image.value
     explorer.controls["block"].value = "S_g"
     assert explorer.error is None and explorer.image.value != before and "<b>S_g</b>" in explorer.caption.value
+
+
+def test_maps_of_infnet_are_read_as_probabilities_on_one_scale(phantoms):
+    explorer = AttentionExplorer(Cascade(), phantoms[:1], SMALL, names="*")
+    logits = capture(explorer.model, SMALL.apply(phantoms[0].image)[None], "S_g")["S_g"][0]
+    assert np.allclose(explorer.look(0).maps["S_g"], 1 / (1 + np.exp(-logits)), atol=1e-6)
+    assert explorer.controls["limits"].value == "0 to 1"
+    figure = explorer.static(0, names="*")
+    look = explorer.look(0)
+    for ax, name in zip([ax for ax in figure.axes if ax.images][1:], ("S_e", "S_g", "A_5"), strict=True):
+        expected = render(look.case.image, look.maps[name][0], blend=1, limits=(0, 1), legend=False, side=256)
+        assert np.array_equal(ax.images[0].get_array(), expected)
+        low, high = look.maps[name].min(), look.maps[name].max()  # the title still tells where the values lie
+        assert ax.get_title().endswith(f"{low:.2f} to {high:.2f}")
+    assert [t.get_text() for t in figure.axes[-1].get_xticklabels()] == ["0", "1"]
 
 
 def test_kinds_of_maps_are_a_choice_of_their_own(phantoms):
@@ -425,7 +441,7 @@ def test_the_static_twin_has_a_row_per_block_and_a_column_per_dilation(explorer)
 def test_the_static_twin_of_single_maps_names_each(phantoms):
     figure = AttentionExplorer(Cascade(), phantoms, SMALL, names="*").static(0, names="*")
     titles = [ax.get_title().splitlines()[0] for ax in figure.axes if ax.images]
-    assert titles == ["slice and prediction", "S_e, 1/4", "S_g, 1/8", "$A_{5}$, 1/8"]
+    assert titles == ["slice and prediction", "$S_{e}$, 1/4", "$S_{g}$, 1/8", "$A_{5}$, 1/8"]
 
 
 # ------------------------------------------------------------------------------------------- SliceExplorer

@@ -1,14 +1,19 @@
 """A training of a second: discs of 24 pixels, a network of two layers."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from covidseg.data.case import Case, CaseDataset
 from covidseg.data.transforms import Scale
-from covidseg.training import Recipe
+from covidseg.training import INFNET_QUICK, Recipe
 
 SIDE = 24
 RECIPE = Recipe(name="tiny", lr=0.02, epochs=3, batch=4, scales=(Scale(24, 2), Scale(16, 2)), val_size=24)
+SOFT = replace(
+    INFNET_QUICK, name="tiny soft", lr=0.02, batch=4, base_side=24, val_size=24, scales=(Scale(24, 0), Scale(32, 0))
+)
 
 
 class TinyNet(nn.Module):

@@ -26,6 +26,8 @@ def planned(what: str, assignments: list[str], notebook: str | None = None) -> l
     data = shared.get("dataset", table.data)
     ranges = {f"{name}s": (shared[name],) for name in ("fold", "seed") if name in shared}
     runs = table.runs(data, budget=shared.get("budget", TABLE_BUDGET.get(data, "paper")), **ranges)
+    if not runs:
+        raise UserError(f"{what} shows the paper's numbers alone: no run of {TRAIN_ONE} fills it.")
     return plan(notebook or TRAIN_ONE, runs, shared)
 
 

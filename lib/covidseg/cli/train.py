@@ -8,8 +8,15 @@ import typer
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
 Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
-Fold = Annotated[int, typer.Option(min=1, max=5, help="fold that is held back for validation")]
-RecipeName = Annotated[str, typer.Option("--recipe", help="released, paper, lesson or quick")]
+Fold = Annotated[int, typer.Option(min=0, max=5, help="held back for validation; 0: the set's own train and test part")]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="released, paper, short, phantom, lesson or quick; for Inf-Net and its rivals infnet_released, "
+        "infnet_paper, infnet_constant, infnet_short, infnet_short_decayed, infnet_lesson or infnet_quick",
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="instead of the recipe's")]
 Batch = Annotated[int | None, typer.Option(help="slices per step, instead of the recipe's")]
 Lr = Annotated[float | None, typer.Option(help="first learning rate, instead of the recipe's")]
@@ -54,12 +61,14 @@ def train(
     \b
     Example: covidseg train miniseg --dataset phantom --fold 1 --recipe lesson --seed 0 -o runs/first
              covidseg train miniseg --dataset p9 --fold 1 --recipe released --device cuda -o runs/p9-1 --resume
+             covidseg train infnet --dataset semiseg --fold 0 --recipe infnet_paper --device cuda -o runs/infnet
     """
     import os
 
     from covidseg.data import load_dataset
     from covidseg.errors import UserError
     from covidseg.experiments import variant_options
+    from covidseg.experiments.settings import parts
     from covidseg.training import recipe as named_recipe
     from covidseg.training import train as run
     from covidseg.training.history import describe
@@ -71,8 +80,11 @@ def train(
     if (out / "last.pt").exists() and not resume:
         raise UserError(f"{out} holds a run already: --resume goes on with it, another --out begins a new one.")
     options = variant_options(model, variant)
+    splits = parts(dataset, fold)
     network = _network(model, options, seed)
-    train_set, val_set = (load_dataset(dataset, part, fold, **_size(dataset, chosen, cases, part)) for part in PARTS)
+    train_set, val_set = (
+        load_dataset(dataset, split, fold or None, **_size(dataset, chosen, cases, split)) for split in splits
+    )
     history = run(
         network,
         train_set,
@@ -95,9 +107,6 @@ def train(
     say(f"{out}: last.pt, best.pt, curves.csv, run.json")
 
 
-PARTS = ("train", "val")
-
-
 def _network(name, options, seed):
     """The network with the first weights of that seed."""
     import torch
@@ -108,9 +117,9 @@ def _network(name, options, seed):
     return create_model(name, **options)
 
 
-def _size(dataset, recipe, cases, part) -> dict:
+def _size(dataset, recipe, cases, split) -> dict:
     """How many phantoms, and how large; a real set is as large as it is."""
     if dataset != "phantom":
         return {}
-    count = cases if part == "train" else max(1, cases // 2)
+    count = cases if split == "train" else max(1, cases // 2)
     return {"n": count, "size": max(scale.side for scale in recipe.scales)}

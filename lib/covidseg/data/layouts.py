@@ -118,11 +118,19 @@ def semiseg_unlabelled(root: Path) -> list[Volume]:
     images, masks = _by_name(folder / "Imgs"), _by_name(folder / "GT")
     found = []
     for stem in sorted(_paired(folder, images, masks)):
-        # Data-1_coronacases_org_001_57, Data-1_radiopaedia_org_covid-19-pneumonia-10_85902_1-dcm_3
-        volume = stem.partition("_")[2].rpartition("_")[0].replace("_org_", "_").removesuffix("-dcm")
-        volume = volume.replace("covid-19-pneumonia-", "")
-        found.append(Volume(stem, patient_of("p20", volume), images[stem], masks[stem], transposed=True))
+        patient = patient_of("p20", semiseg_source(stem)[0])
+        found.append(Volume(stem, patient, images[stem], masks[stem], transposed=True))
     return found
+
+
+def semiseg_source(stem: str) -> tuple[str, int]:
+    """Volume of P20, and number within COVID-SemiSeg's slices of it, from the name of an unlabelled slice.
+
+    >>> semiseg_source("Data-1_radiopaedia_org_covid-19-pneumonia-10_85902_1-dcm_3")
+    ('radiopaedia_10_85902_1', 3)
+    """
+    volume, _, number = stem.partition("_")[2].rpartition("_")
+    return volume.replace("_org_", "_").removesuffix("-dcm").replace("covid-19-pneumonia-", ""), int(number)
 
 
 LAYOUTS: dict[str, Callable[[Path], list[Volume]]] = {
@@ -176,7 +184,7 @@ def open_volume(volume: Volume) -> Opened:
     scan = read_scan(volume.image)
     if volume.transposed:
         scan = _transposed(scan)
-        mask = _picture_labels(volume.mask, scan)
+        mask = _picture_labels(volume.mask, scan, soft=volume.classes == INFECTION_ONLY)
     else:
         mask = read_mask(volume.mask, scan)
     lung = None if volume.lung is None else read_mask(volume.lung, scan, lung=True)
@@ -198,9 +206,10 @@ def _transposed(scan: Scan) -> Scan:
     return replace(scan, voxels=scan.voxels.transpose(1, 0, 2))
 
 
-def _picture_labels(path: Path, scan: Scan) -> np.ndarray:
+def _picture_labels(path: Path, scan: Scan, soft: bool) -> np.ndarray:
     """COVID-SemiSeg's mask pictures: palette indices 0..2, or the grey 38 and 75 their colours have; 0 and 255; or a
-    soft pseudo label 0..255, cut at the middle."""
+    ``soft`` pseudo label 0..255, cut at the middle. Raises UserError for other values: they would all read as lesion
+    or as none."""
     raw = read_picture(path, labels=True).T
     if raw.shape != scan.shape[:2]:
         raise UserError(f"{path} is {raw.shape}, its picture {scan.path.name} {scan.shape[:2]}: not a pair.")
@@ -209,8 +218,14 @@ def _picture_labels(path: Path, scan: Scan) -> np.ndarray:
         mask = raw
     elif values <= {0, 38, 75}:
         mask = (raw == 38) * GGO + (raw == 75) * CONSOLIDATION
-    else:
+    elif soft or values <= {0, 255}:
         mask = raw > 127
+    else:
+        shown = ", ".join(f"{value:g}" for value in sorted(values)[:6])
+        raise UserError(
+            f"{path} is no mask: it holds {shown}{', ...' if len(values) > 6 else ''}, where classes are 0 to 3, greys "
+            "0, 38 and 75 (or those colours), or 0 and 255. Was it saved as JPEG, or resized?"
+        )
     return mask.astype(np.uint8)[:, :, None]
 
 

@@ -71,7 +71,7 @@ class Comparison:
 
     def _fact(self, line: Line, metric: Metric) -> dict:
         cell = line.cells[metric.column]
-        numbers = {n: _decimals(getattr(cell, n)) for n in ("paper", "ours", "difference", "spread")}
+        numbers = {n: _decimals(getattr(cell, n), metric.digits) for n in ("paper", "ours", "difference", "spread")}
         return {
             "table": self.table.name,
             "row": line.row.variant,
@@ -182,5 +182,5 @@ def _first(wishes, present):
     return next((wish for wish in wishes if wish in present), wishes[0])
 
 
-def _decimals(value: float) -> str:
-    return "" if value != value else f"{value:.2f}"
+def _decimals(value: float, digits: int) -> str:
+    return "" if value != value else f"{value:.{digits}f}"

@@ -5,11 +5,12 @@ from functools import cache
 from statistics import mean
 
 from covidseg.experiments.settings import settings
-from covidseg.experiments.tables import variant_options
+from covidseg.experiments.tables import family, variant_options
 
-# Multiply-accumulates per second of MiniSeg's training step on one CPU thread: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512
-# (EPYC with AVX-512, CPU time). A GPU has no such number: there small networks wait for memory, so measure one run.
-CPU_RATE = 1.5e9
+# Multiply-accumulates per second of a training step on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's
+# depthwise convolutions wait for memory: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512. Inf-Net's compute: 28e9 at 96 x 96.
+# A GPU has no such number: there small networks wait for memory, so measure one run.
+CPU_RATES = {"miniseg": 1.5e9, "infnet": 28e9}
 BACKWARD = 3  # a training step costs about three forward passes
 
 
@@ -24,13 +25,15 @@ class Cost:
 def estimate(run: dict, records: list[dict]) -> Cost:
     """The cost of one run of ``40_train_one``, given as its parameters.
 
-    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: other networks'
-    runs there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only.
+    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: runs of networks
+    of its family there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only.
     """
     device = run.get("device", "cpu")
     if run.get("epochs") or run.get("recipe"):  # no record of the standard length tells the cost of another
         records = []
+    kin = family(run["model"], run["variant"])
     near = [r for r in records if _where(r) == (run["dataset"], run["budget"], device) and not r["changed"]]
+    near = [r for r in near if family(r["model"], r["variant"]) == kin]
     same = [r["cost"]["seconds"] for r in near if (r["model"], r["variant"]) == (run["model"], run["variant"])]
     if same:
         return Cost(mean(same), f"measured on {_count(len(same), 'run')}")
@@ -40,7 +43,7 @@ def estimate(run: dict, records: list[dict]) -> Cost:
         return Cost(rate * macs, f"scaled by MACs from {_count(len(near), 'measured run')} of other networks")
     if device != "cpu":
         return Cost(None, f"unknown: no run on {device} has been measured yet")
-    return Cost(macs * _passes(run) / CPU_RATE, "estimated from MACs x slices, one CPU thread")
+    return Cost(macs * _passes(run) / CPU_RATES[kin], "estimated from MACs x slices, one CPU thread")
 
 
 def total(costs: list[Cost]) -> Cost:
@@ -84,7 +87,7 @@ def _passes(run: dict) -> float:
     """How many forward passes of one 512 x 512 slice a run amounts to."""
     from covidseg.training.recipes import recipe
 
-    chosen = settings(run["budget"], run["dataset"])
+    chosen = settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"])
     how = recipe(run.get("recipe") or chosen.recipe)
     training = chosen.train_cases * sum((scale.side / 512) ** 2 for scale in how.scales)
     scoring = chosen.val_cases * (how.val_size / 512) ** 2

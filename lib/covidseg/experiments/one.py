@@ -9,19 +9,20 @@ from time import perf_counter
 import torch
 
 from covidseg.data import CaseDataset, list_datasets, load_dataset
-from covidseg.data.transforms import Scale
 from covidseg.errors import UserError, unknown_name
-from covidseg.experiments.settings import Settings, settings
+from covidseg.experiments.settings import Settings, parts, settings
 from covidseg.experiments.source import source_key
-from covidseg.experiments.tables import PHANTOM, variant_options
+from covidseg.experiments.tables import PHANTOM, family, variant_options
 from covidseg.models import create_model
 from covidseg.profiling import profile_model
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.results import make_record
 from covidseg.training import History, Recipe, evaluate
 from covidseg.training import recipe as recipe_of
+from covidseg.training.recipes import RECIPES, at_side
 
 PROTOCOLS = {"clean": {}, "miniseg": {"empty_truth": "count"}}  # a lesion of a few pixels may vanish when resized
+FAMILY_PROTOCOLS = {"miniseg": PROTOCOLS, "infnet": PROTOCOLS | {"infnet": {}}}
 COUNTED_AT = (3, 512, 512)  # the papers' input
 
 
@@ -48,6 +49,11 @@ class Trial:
     def data_options(self) -> dict:
         return {"size": self.settings.phantom_size} if self.dataset == PHANTOM else {}
 
+    @property
+    def protocols(self) -> dict[str, dict]:
+        """By which protocols the run is scored, and their options."""
+        return FAMILY_PROTOCOLS[family(self.model, self.variant)]
+
     def network(self) -> torch.nn.Module:
         """The network with the first weights of this seed, whatever was drawn before."""
         torch.manual_seed(self.seed)
@@ -58,12 +64,13 @@ class Trial:
 
         Phantoms do not depend on the seed: all seeds learn from the same cases, as on real data.
         """
-        return self._part("train", self.settings.train_cases), self._part("val", self.settings.val_cases)
+        train, scored = parts(self.dataset, self.fold)
+        return self._part(train, self.settings.train_cases), self._part(scored, self.settings.val_cases)
 
     def _part(self, split: str, many: int) -> CaseDataset:
         if self.dataset == PHANTOM:
-            return load_dataset(PHANTOM, split, self.fold, n=many, **self.data_options)
-        cases = load_dataset(self.dataset, split, self.fold)
+            return load_dataset(PHANTOM, split, self.fold or None, n=many, **self.data_options)
+        cases = load_dataset(self.dataset, split, self.fold or None)
         if self.budget == "paper" or len(cases) <= many:
             return cases
         return cases.subset([cases.ids[k * len(cases) // many] for k in range(many)])  # evenly, so of many patients
@@ -71,7 +78,7 @@ class Trial:
     def score(self, network: torch.nn.Module, history: History, val_set, rule: str) -> dict:
         """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
         history.restore(network, rule)
-        scores = {protocol: evaluate(network, val_set, protocol=protocol, **o) for protocol, o in PROTOCOLS.items()}
+        scores = {name: evaluate(network, val_set, protocol=name, **o) for name, o in self.protocols.items()}
         return {"epoch": history.row(rule)["epoch"], "scores": scores}
 
     def record(self, network, history: History, train_set, val_set, selections: dict, begin: float) -> dict:
@@ -103,20 +110,24 @@ class Trial:
 def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None, size=None) -> Trial:
     """The run with these parameters of ``40_train_one``; "" and None take the budget's own.
 
-    epochs : another length; size : another side, for training at one scale and for scoring
+    fold : 1..5, or 0 for the set's own train and test part; epochs : another length
+    size : another side, for training at one scale and for scoring
     Raises UserError, with the nearest name, for anything that is wrong in them.
     """
     variant_options(model, variant)
     if dataset not in list_datasets():
         raise unknown_name("data set", dataset, list_datasets())
-    chosen = settings(budget, dataset)
+    chosen = settings(budget, dataset, fold, model, variant)
     how = recipe_of(recipe or chosen.recipe)
+    if family(model, variant) == "infnet" and not how.soft:
+        known = ", ".join(name for name, r in RECIPES.items() if r.soft)
+        raise UserError(f"recipe={how.name} has no soft masks, which {model} {variant} learns: choose {known}.")
     if epochs is not None:
         how = replace(how, epochs=epochs)
     if size is not None:
         if not 32 <= size <= 2048:
             raise UserError(f"size={size}: give a side of 32 to 2048 pixels.")
-        how = replace(how, scales=(Scale(size, size // 32),), val_size=size)
+        how = at_side(how, size)
         chosen = replace(chosen, phantom_size=size)
     given = {"recipe": recipe, "epochs": epochs, "size": size}
     changed = {name: value for name, value in given.items() if value not in ("", None)}

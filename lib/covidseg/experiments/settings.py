@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from covidseg.errors import unknown_name
-from covidseg.experiments.tables import PHANTOM
+from covidseg.errors import UserError, unknown_name
+from covidseg.experiments.tables import PHANTOM, family
 
 # Slices with infection in the training part and the scored part of a fold, mean over MiniSeg's five folds.
 FOLD_SIZES = {"ct100": (79, 20), "semiseg": (79, 20), "p9": (319, 54), "p20": (1475, 369), "p1110": (628, 157)}
+OWN_SPLIT = {"semiseg": (50, 48), PHANTOM: None}  # sets with a train and a test part of their own; phantoms: any size
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,43 @@ class Settings:
 
 
 BUDGETS = {
-    "smoke": Settings("quick", train_cases=8, val_cases=4, phantom_size=64),
-    "lesson": Settings("lesson", train_cases=64, val_cases=32, phantom_size=96),
-    "paper": Settings("released", train_cases=80, val_cases=20, phantom_size=512),
+    "miniseg": {
+        "smoke": Settings("quick", train_cases=8, val_cases=4, phantom_size=64),
+        "lesson": Settings("lesson", train_cases=64, val_cases=32, phantom_size=96),
+        "paper": Settings("released", train_cases=80, val_cases=20, phantom_size=512),
+    },
+    "infnet": {
+        "smoke": Settings("infnet_quick", train_cases=8, val_cases=4, phantom_size=64),
+        "lesson": Settings("infnet_lesson", train_cases=64, val_cases=32, phantom_size=96),
+        "paper": Settings("infnet_released", train_cases=50, val_cases=48, phantom_size=352),
+    },
 }
 
 
-def settings(budget: str, dataset: str) -> Settings:
-    """The settings of a budget; the paper's budget uses every slice of a real set.
+def settings(budget: str, dataset: str, fold: int = 1, model: str = "miniseg", variant: str = "") -> Settings:
+    """The settings of a budget for a network's family; the paper's budget uses every slice of a real set.
 
-    Raises UnknownName for a wrong budget.
+    Raises UnknownName for a wrong budget, and UserError for a fold the set does not have (`parts`).
     """
-    if budget not in BUDGETS:
-        raise unknown_name("budget", budget, BUDGETS)
-    chosen = BUDGETS[budget]
+    parts(dataset, fold)
+    budgets = BUDGETS[family(model, variant)]
+    if budget not in budgets:
+        raise unknown_name("budget", budget, budgets)
+    chosen = budgets[budget]
     if budget == "paper" and dataset != PHANTOM:
-        train, val = FOLD_SIZES.get(dataset, (chosen.train_cases, chosen.val_cases))
+        sizes = OWN_SPLIT[dataset] if fold == 0 else FOLD_SIZES.get(dataset)
+        train, val = sizes or (chosen.train_cases, chosen.val_cases)
         chosen = replace(chosen, train_cases=train, val_cases=val)
     return chosen
+
+
+def parts(dataset: str, fold: int) -> tuple[str, str]:
+    """Names of the splits that train and that are scored: of a fold 1..5, or for 0 the set's own train and test part.
+
+    Raises UserError for a set that has no such part.
+    """
+    if fold:
+        return "train", "val"
+    if dataset not in OWN_SPLIT:
+        raise UserError(f"fold=0 is a set's own train and test part, which {dataset} does not have: give 1 to 5.")
+    return "train", "test"

@@ -85,17 +85,17 @@ def _head(comparison: Comparison) -> list[str]:
 
 def _cells(comparison: Comparison, line) -> list[str]:
     runs = f"{len(line.records)}/{len(line.records) + len(line.missing)}"
-    numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column])]
+    numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column], m.digits)]
     return [line.row.variant or line.row.model, runs, *numbers]
 
 
-def _triple(cell: Cell) -> tuple[str, str, str]:
-    spread = "" if cell.spread != cell.spread else f" ±{cell.spread:.2f}"
-    return _number(cell.paper), _number(cell.ours) + spread, _number(cell.difference, "+")
+def _triple(cell: Cell, digits: int) -> tuple[str, str, str]:
+    spread = "" if cell.spread != cell.spread else f" ±{cell.spread:.{digits}f}"
+    return _number(cell.paper, digits), _number(cell.ours, digits) + spread, _number(cell.difference, digits, "+")
 
 
-def _number(value: float, sign: str = "") -> str:
-    return "-" if value != value else f"{value:{sign}.2f}"
+def _number(value: float, digits: int, sign: str = "") -> str:
+    return "-" if value != value else f"{value:{sign}.{digits}f}"
 
 
 def _missing(comparison: Comparison, costs: list[Cost]) -> list[str]:

@@ -6,7 +6,7 @@ and an entry in ``VARIANTS``, no code.
 
 import csv
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from covidseg.data.catalog import data_file
@@ -18,18 +18,22 @@ PHANTOM = "phantom"
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of a paper's table: which score of ours it is, and in which unit the paper prints it."""
+    """A column of a paper's table: which score of ours it is, and in which unit and how exactly the paper prints it."""
 
     column: str
     score: str
     label: str
     factor: float = 1
     lower_is_better: bool = False
+    digits: int = 2
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row: a network, its ablation, what the ablation changes, and the paper's numbers by CSV column."""
+    """A row: a network, its ablation, what the ablation changes, and the paper's numbers by CSV column.
+
+    model : "" for a row that no run of ``40_train_one`` can fill; it shows the paper's numbers alone
+    """
 
     model: str
     variant: str
@@ -64,12 +68,13 @@ class Table:
     def runs(self, data: str | None = None, *, budget: str = "paper", folds=None, seeds=None) -> list[dict]:
         """The runs that fill this table, as parameters of ``40_train_one``; a row that occurs twice is run once.
 
-        data : the paper's own set by default; on phantoms the folds are one and the seeds several
+        data : the paper's own set by default; on phantoms the folds are one and the seeds several. fold 0 : the set's
+        own train and test part
         """
         data = data or self.data
         folds = folds or (self.phantom_folds if data == PHANTOM else self.folds)
         seeds = seeds or (self.phantom_seeds if data == PHANTOM else self.seeds)
-        networks = dict.fromkeys((row.model, row.variant) for row in self.rows)
+        networks = dict.fromkeys((row.model, row.variant) for row in self.rows if row.model)
         return [
             {"model": model, "variant": variant, "dataset": data, "fold": fold, "seed": seed, "budget": budget}
             for model, variant in networks
@@ -155,4 +160,34 @@ def _miniseg_variants() -> dict[str, dict]:
     return {name: row.options for name, row in (ABLATIONS | JOURNAL).items()}
 
 
-VARIANTS = {"miniseg": _miniseg_variants}
+def _infnet_variants() -> dict[str, dict]:
+    from covidseg.models.infnet import ABLATIONS
+
+    return {"Inf-Net": {}} | ABLATIONS
+
+
+# The rivals of Inf-Net's Table II as it counts them, and with one soft map, which its measures want.
+_RIVALS = {
+    "unet": "U-Net",
+    "attention_unet": "Attention-UNet",
+    "gated_unet": "Gated-UNet",
+    "dense_unet": "Dense-UNet",
+    "unetplusplus": "U-Net++",
+}
+
+
+def _rival_variants(model: str) -> dict[str, dict]:
+    return {_RIVALS[model]: {"config": "infnet", "num_classes": 1}}
+
+
+VARIANTS = {"miniseg": _miniseg_variants, "infnet": _infnet_variants}
+VARIANTS |= {model: partial(_rival_variants, model) for model in _RIVALS}
+
+
+def family(model: str, variant: str) -> str:
+    """Whose recipe and protocol a run follows, "miniseg" or "infnet".
+
+    A network such as U-Net is a rival in more than one paper: as "U-Net", its row in Inf-Net's Table II, it is trained
+    and scored as Inf-Net is, as itself ("") as MiniSeg is.
+    """
+    return "infnet" if model.startswith("infnet") or _RIVALS.get(model) == variant else "miniseg"

@@ -17,7 +17,7 @@ from torch import Tensor, cat, nn, zeros_like
 from covidseg.errors import UserError
 from covidseg.models.backbones import create_backbone, load_backbone
 from covidseg.models.infnet_wiring import RAUnit, Wiring, choose_wiring
-from covidseg.models.layers import resize
+from covidseg.models.layers import corner_resize, refuse_smaller, resize
 from covidseg.models.registry import register
 
 CHANNELS = 32  # of the PPD's inputs; the text does not say
@@ -197,18 +197,6 @@ class InfNet(nn.Module):
         for i, R in zip((5, 4, 3), self.RA or (), strict=False):
             maps |= {f"A_{i}": (R.reverse, None), f"S_{i}": (R, None)}  # Eqn 3: B, 1, H_i, W_i
         return maps
-
-
-def corner_resize(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear to the size of ``like``, corner pixels on corner pixels (align_corners), as the decoders have it."""
-    return nn.functional.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
-
-
-def refuse_smaller(size: tuple[int, int], least: int, network: str) -> None:
-    """UserError, naming the size to pad to, if a side of (H, W) would be halved to nothing."""
-    if min(size) < least:
-        H, W = (max(side, least) for side in size)
-        raise UserError(f"{network} wants sides of {least} pixels or more: pad {size[0]} x {size[1]} to {H} x {W}.")
 
 
 def _conv(C: int, kernel: int) -> nn.Conv2d:

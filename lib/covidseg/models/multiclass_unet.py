@@ -8,20 +8,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, cat, nn
 
-from covidseg.models.infnet import corner_resize, refuse_smaller
+from covidseg.models.layers import Double, corner_resize, refuse_smaller
 from covidseg.models.registry import register
 
 DEPTH = 5  # resolutions, so four halvings
-
-
-class Double(nn.Sequential):
-    """Twice 3x3 convolution (with bias), BatchNorm, ReLU: (B, C, H, W) -> (B, C', H, W)."""
-
-    def __init__(self, C: int, C_out: int, middle: int | None = None):
-        layers = []
-        for c, c_out in ((C, middle or C_out), (middle or C_out, C_out)):
-            layers += [nn.Conv2d(c, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
-        super().__init__(*layers)
 
 
 class MulticlassUNet(nn.Module):

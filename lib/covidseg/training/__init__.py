@@ -7,8 +7,8 @@
 >>> history.best_epoch, history.last_epoch                                # doctest: +SKIP
 
 Reading order: ``recipes`` (what is decided, and by whom), ``loop`` (one page), ``batches`` (from cases to tensors),
-``schedules``, ``objective``, ``evaluation``, ``history``; then the machinery: ``devices``, ``checkpoints``,
-``run_folder``, ``interrupt``.
+``soft_batches`` (the same for Inf-Net, which learns soft masks), ``schedules``, ``objective``, ``evaluation``,
+``history``; then the machinery: ``devices``, ``checkpoints``, ``run_folder``, ``interrupt``.
 """
 
 from covidseg.training.batches import SliceBatches, SliceCache, Step, fit_preprocessing
@@ -16,8 +16,14 @@ from covidseg.training.checkpoints import load_checkpoint, save_checkpoint
 from covidseg.training.evaluation import evaluate
 from covidseg.training.history import History
 from covidseg.training.loop import train
-from covidseg.training.objective import MiniSegLoss
+from covidseg.training.objective import InfNetLoss, MiniSegLoss
 from covidseg.training.recipes import (
+    INFNET_CONSTANT,
+    INFNET_LESSON,
+    INFNET_PAPER,
+    INFNET_QUICK,
+    INFNET_RELEASED,
+    INFNET_SHORT,
     LESSON,
     MINISEG,
     MINISEG_PAPER,
@@ -29,8 +35,15 @@ from covidseg.training.recipes import (
     recipe,
 )
 from covidseg.training.schedules import learning_rate
+from covidseg.training.soft_batches import SoftBatches, SoftSlice, edge_map, soft_slices
 
 __all__ = [
+    "INFNET_CONSTANT",
+    "INFNET_LESSON",
+    "INFNET_PAPER",
+    "INFNET_QUICK",
+    "INFNET_RELEASED",
+    "INFNET_SHORT",
     "LESSON",
     "MINISEG",
     "MINISEG_PAPER",
@@ -38,17 +51,22 @@ __all__ = [
     "QUICK",
     "RECIPES",
     "History",
+    "InfNetLoss",
     "PHANTOM",
     "MiniSegLoss",
     "Recipe",
     "SliceBatches",
     "SliceCache",
+    "SoftBatches",
+    "SoftSlice",
     "Step",
+    "edge_map",
     "evaluate",
     "fit_preprocessing",
     "learning_rate",
     "load_checkpoint",
     "recipe",
     "save_checkpoint",
+    "soft_slices",
     "train",
 ]

@@ -36,7 +36,18 @@ from covidseg.data.transforms import (
 from covidseg.errors import UserError
 from covidseg.training.recipes import Recipe
 
-__all__ = ["SliceBatches", "SliceCache", "Step", "fit_preprocessing", "generator_for", "slices_of"]
+__all__ = [
+    "SliceBatches",
+    "SliceCache",
+    "Step",
+    "finite_image",
+    "fit_preprocessing",
+    "generator_for",
+    "normalised",
+    "plan_epoch",
+    "slices_of",
+    "steps_of_pass",
+]
 
 
 def slices_of(cases: Iterable[Case], infected_only: bool = True) -> Iterator[Case]:
@@ -112,13 +123,19 @@ class SliceCache:
 
 
 def _packed(case: Case, window: Window) -> Tensor:
+    image = finite_image(case)
+    if case.intensity == "grey":
+        eight_bit = np.clip(image, 0, 255).astype(np.uint8)
+        if np.array_equal(eight_bit, image):
+            return torch.from_numpy(eight_bit)
+    return torch.from_numpy(to_grey(image, case.intensity, window)).half()
+
+
+def finite_image(case: Case) -> np.ndarray:
+    """The case's image; raises UserError where it holds NaN or infinity."""
     if not np.isfinite(case.image).all():
         raise UserError(f"Case {case.id} holds values that are not numbers (NaN or infinite); repair it first.")
-    if case.intensity == "grey":
-        eight_bit = np.clip(case.image, 0, 255).astype(np.uint8)
-        if np.array_equal(eight_bit, case.image):
-            return torch.from_numpy(eight_bit)
-    return torch.from_numpy(to_grey(case.image, case.intensity, window)).half()
+    return case.image
 
 
 class Step(NamedTuple):
@@ -127,6 +144,42 @@ class Step(NamedTuple):
     iteration: int
     scale: Scale
     indices: list[int]
+
+
+def steps_of_pass(count: int, recipe: Recipe) -> int:
+    """Optimiser steps that ``count`` slices make. Raises UserError if they make none."""
+    steps = count // recipe.batch if recipe.drop_last else -(-count // recipe.batch)
+    if not steps:
+        raise UserError(f"batch={recipe.batch} is more than the {count} slices there are: choose a smaller batch.")
+    return steps
+
+
+def plan_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Step]:
+    """All steps of an epoch (0-based) over ``count`` slices: a function of its arguments alone.
+
+    With the recipe's ``order="pass"`` one shuffled pass for each scale, one after the other (MiniSeg); with "batch" one
+    shuffled pass in which every mini-batch is seen at all scales before the next one comes (Inf-Net).
+    """
+    per_pass, batch = steps_of_pass(count, recipe), recipe.batch
+
+    def shuffled(number: int) -> list[list[int]]:
+        order = torch.randperm(count, generator=generator_for(seed, "order", epoch, number)).tolist()
+        return [order[first : first + batch] for first in range(0, per_pass * batch, batch)]
+
+    if recipe.order == "batch":
+        pairs = [(scale, indices) for indices in shuffled(0) for scale in recipe.scales]
+    else:
+        pairs = [(scale, indices) for number, scale in enumerate(recipe.scales) for indices in shuffled(number)]
+    return [Step(epoch * len(pairs) + k, scale, indices) for k, (scale, indices) in enumerate(pairs)]
+
+
+def normalised(greys: Tensor, preprocessing: Preprocessing, channels: int) -> Tensor:
+    """(b, 1, H, W) in 0..1 -> (b, C, H, W): minus mean, over std."""
+    mean, std = (
+        torch.tensor(values[:channels], device=greys.device)[:, None, None]
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (greys - mean) / std
 
 
 class SliceBatches:
@@ -139,25 +192,15 @@ class SliceBatches:
     def __init__(self, cache: SliceCache, recipe: Recipe, preprocessing: Preprocessing, seed: int, channels: int = 3):
         self.cache, self.recipe, self.preprocessing = cache, recipe, preprocessing
         self.seed, self.channels = seed, channels
-        self.steps_per_pass = len(cache) // recipe.batch if recipe.drop_last else -(-len(cache) // recipe.batch)
-        if not self.steps_per_pass:
-            raise UserError(
-                f"batch={recipe.batch} is more than the {len(cache)} slices there are: choose a smaller batch."
-            )
+        self.steps_per_pass = steps_of_pass(len(cache), recipe)
 
     @property
     def steps_per_epoch(self) -> int:
         return self.steps_per_pass * len(self.recipe.scales)
 
     def plan(self, epoch: int) -> list[Step]:
-        """All steps of an epoch (0-based): one shuffled pass for each scale, in the recipe's order."""
-        steps, batch = [], self.recipe.batch
-        for number, scale in enumerate(self.recipe.scales):
-            order = torch.randperm(len(self.cache), generator=generator_for(self.seed, "order", epoch, number)).tolist()
-            for first in range(0, self.steps_per_pass * batch, batch):
-                iteration = epoch * self.steps_per_epoch + len(steps)
-                steps.append(Step(iteration, scale, order[first : first + batch]))
-        return steps
+        """All steps of an epoch (0-based), see `plan_epoch`."""
+        return plan_epoch(len(self.cache), self.recipe, self.seed, epoch)
 
     def load(self, step: Step, positions: Iterable[int] | None = None) -> tuple[Tensor, Tensor]:
         """The samples of a step, or those at some ``positions`` in it (another process has the others)."""
@@ -168,11 +211,7 @@ class SliceBatches:
 
     def normalise(self, greys: Tensor) -> Tensor:
         """(b, 1, H, W) in 0..1 -> (b, C, H, W): minus mean, over std."""
-        mean, std = (
-            torch.tensor(v[: self.channels], device=greys.device)[:, None, None]
-            for v in (self.preprocessing.mean, self.preprocessing.std)
-        )
-        return (greys - mean) / std
+        return normalised(greys, self.preprocessing, self.channels)
 
     def _sample(self, step: Step, position: int) -> tuple[Tensor, Tensor]:
         image, mask = self.cache.pair(step.indices[position], step.scale.side)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, resize_image, resize_mask
@@ -35,25 +36,29 @@ def evaluate(
     protocol : "clean", "miniseg" or "infnet" (see `covidseg.metrics`); options are the protocol's
     size : None scores on each case's own grid, volumes whole, distances in mm where the spacing is known; a number
         scores slices at size x size, distances in pixels, truth resized by nearest neighbour. By default "clean"
-        is native, while the papers' protocols use the size of the preprocessing (512), as their authors do.
+        is native; "miniseg" uses the size of the preprocessing (512), as its authors do; "infnet" predicts at that size
+        and brings the map, as 8-bit greys, to the label's own size, as its authors' tool does.
     device : where to run; by default where the model is. The model is left in eval mode
     Raises UserError for an unknown protocol or device and for an empty set.
     """
     preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
-    if protocol != "clean" and size is None:
+    if protocol == "miniseg" and size is None:
         size = preprocessing.size
     if not len(dataset):
         raise UserError("There is no case to score: the set is empty.")
-    if size is None:
+    if size is None and protocol != "infnet":
         return _native(model, dataset, preprocessing, protocol, device, options)
     names, preds, truths = [], [], []
     for case in progress(slices_of(dataset), "Scoring"):
         names.append(case.id)
-        if protocol == "infnet":
-            preds.append(_probability(model, case, preprocessing, size, device))
-        else:
+        truth = torch.from_numpy(case.infection.astype(np.uint8))
+        if protocol != "infnet":
             preds.append(_mask_at(model, case, preprocessing, size, device))
-        truths.append(resize_mask(torch.from_numpy(case.infection.astype(np.uint8)), size).numpy())
+        elif size is None:
+            preds.append(_saved_map(model, case, preprocessing, device))
+        else:
+            preds.append(_probability(model, case, preprocessing, size, device))
+        truths.append((truth if size is None else resize_mask(truth, size)).numpy())
     if not names:
         raise UserError("There is no slice to score: the volumes of the set hold no infection.")
     return segmentation_scores(preds, truths, protocol, ids=names, per="slice", **options)
@@ -84,6 +89,19 @@ def _probability(model, case, preprocessing, size, device) -> np.ndarray:
     logits = _logits_at(model, case, preprocessing, size, device)
     p = logits.sigmoid()[0, 0] if logits.shape[1] == 1 else logits.softmax(1)[0, 1:3].sum(0)
     return p.cpu().numpy().clip(0, 1)
+
+
+def _saved_map(model, case, preprocessing, device) -> np.ndarray:
+    """The map as Inf-Net's script saves it, stretched to 0..1 in 255 steps, at the case's own size: float64 (H, W).
+
+    Their tool resizes the saved picture to the label by MATLAB's bicubic, smoothing where it shrinks.
+    """
+    p = _probability(model, case, preprocessing, preprocessing.size, device).astype(float)
+    p = (p - p.min()) / np.ptp(p) if np.ptp(p) > 0 else p
+    grey = torch.from_numpy(np.round(p * 255))[None, None]
+    if grey.shape[-2:] != case.image.shape:
+        grey = interpolate(grey, size=case.image.shape, mode="bicubic", align_corners=False, antialias=True)
+    return grey[0, 0].round().clamp(0, 255).numpy() / 255
 
 
 def _logits_at(model, case, preprocessing, size, device) -> Tensor:

@@ -13,18 +13,18 @@ from torch import Tensor, nn
 
 from covidseg.data.case import Case
 from covidseg.errors import UserError
-from covidseg.losses import class_weights_miniseg
 from covidseg.progress import progress
-from covidseg.training.batches import SliceBatches, SliceCache, Step, fit_preprocessing
+from covidseg.training.batches import SliceCache, Step
 from covidseg.training.checkpoints import keep_randomness
 from covidseg.training.devices import Precision, as_user_error, join_team, memory_format
 from covidseg.training.evaluation import input_channels, validate
 from covidseg.training.history import History, best_epoch
 from covidseg.training.interrupt import Interrupt
-from covidseg.training.objective import MiniSegLoss
+from covidseg.training.objective import loss_for
 from covidseg.training.recipes import Recipe
 from covidseg.training.run_folder import RunFolder, make_folder
 from covidseg.training.schedules import learning_rate
+from covidseg.training.soft_batches import batches_for
 
 __all__ = ["Run", "train"]
 
@@ -54,12 +54,12 @@ def train(
     """Train ``model`` in place by a recipe; it ends with the last epoch's weights, in eval mode, on ``device``.
 
     train_set, val_set : cases; slices, or volumes of which the infected slices are taken. train_set may also be any
-        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing`` (see `SliceBatches`), e.g. for patches
+        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing``: `SoftBatches`, patches...
     seed : order, augmentation, dropout. The first weights are the caller's: seed before building the model
     out : folder for last.pt (goes on from here), best.pt, curves.csv and run.json; None keeps all in memory
     resume : go on from out/last.pt if it is there; on a CPU the run then ends with the same bits as if never stopped
     name, options : how `create_model` built the model, so that the checkpoints can be loaded by themselves
-    loss : function (outputs, targets) -> scalar; by default `MiniSegLoss` with the fold's class weights
+    loss : function (outputs, targets) -> scalar; by default the recipe's, see `loss_for`
     validation : function (model in eval mode) -> {"val_miou": ...} instead of the standard one
     precision : "float32", "bf16" or "fp16"; compile : torch.compile (minutes before the first step)
     micro_batch : at most so many slices at a time; their gradients add up to the batch's. BatchNorm sees the pieces
@@ -101,8 +101,9 @@ class Run:
     def __init__(self, model, train_set, val_set, recipe: Recipe, seed: int, device, team, loss, validation):
         self.model, self.recipe, self.seed, self.device, self.team = model.to(device), recipe, seed, device, team
         self.train_set, self.val_set = train_set, val_set
-        self.batches = train_set if hasattr(train_set, "plan") else _batches(model, train_set, recipe, seed, device)
-        self.loss = loss or _loss(self.batches, recipe, device)
+        ready = hasattr(train_set, "plan")
+        self.batches = train_set if ready else batches_for(train_set, recipe, seed, input_channels(model), device)
+        self.loss = loss or loss_for(recipe, model, self.batches, device)
         self.validation = validation or self._standard_validation(val_set)
         self.optimizer = _optimizer(model, recipe)
         self.format, self.files, self.scaler, self.doing_now = memory_format(device), None, None, None
@@ -144,6 +145,9 @@ class Run:
         self.net.train()
         self.optimizer.zero_grad(set_to_none=True)
         self.loss_sum = self.loss_sum + self._backward(step)
+        if self.recipe.clamp is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_value_(self.model.parameters(), self.recipe.clamp)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.iteration, self.lr = step.iteration + 1, lr
@@ -238,24 +242,11 @@ class Run:
         return f"{min(self.micro_batch or count, count)} slices at {side} px at a time"
 
 
-def _batches(model, train_set, recipe: Recipe, seed: int, device) -> SliceBatches:
-    preprocessing = fit_preprocessing(train_set, recipe)
-    cache = SliceCache(train_set, recipe.window, recipe.target, device, recipe.antialias)
-    return SliceBatches(cache, recipe, preprocessing, seed, input_channels(model))
-
-
-def _loss(batches, recipe: Recipe, device) -> MiniSegLoss:
-    weight = None
-    if recipe.class_weights:
-        weight = class_weights_miniseg(batches.cache.class_fractions(recipe.num_classes)).to(device)
-    return MiniSegLoss(weight, recipe.aux_weights)
-
-
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     settings = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if {p.device.type for p in model.parameters()} <= {"cpu", "cuda"}:
         settings["fused"] = True  # one kernel instead of ten for each of MiniSeg's 329 small tensors
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=0.9, **settings)
+        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **settings)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(model.parameters(), **settings)

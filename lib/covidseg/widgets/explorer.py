@@ -14,7 +14,7 @@ from covidseg.data import Case
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UserError, unknown_name
 from covidseg.inference import to_native
-from covidseg.widgets.maps import MapInfo, describe_map
+from covidseg.widgets.maps import MapInfo, describe_map, shown
 from covidseg.widgets.panel import ImagePanel, make_control
 from covidseg.widgets.render import PREDICTION, TRUTH, caption, number, render
 
@@ -30,7 +30,7 @@ class Look:
     """One slice as the network saw it."""
 
     case: Case
-    maps: dict[str, np.ndarray]  # name -> float32 (c, h, w)
+    maps: dict[str, np.ndarray]  # name -> float32 (c, h, w), as shown
     predicted: np.ndarray  # bool (H, W): any class but background
 
 
@@ -105,7 +105,7 @@ class AttentionExplorer(ImagePanel):
             hook.remove()
         logits = outputs[0][0] if isinstance(outputs[0], tuple | list) else outputs[0]
         predicted = to_native(logits.float(), case.image.shape)[0] > 0
-        return Look(case, {name: values[0] for name, values in maps.items()}, predicted)
+        return Look(case, {name: shown(name, values[0]) for name, values in maps.items()}, predicted)
 
     # ------------------------------------------------------------------------------------------ controls
 
@@ -115,6 +115,7 @@ class AttentionExplorer(ImagePanel):
         most = max(len(info.channels) for info in infos)
         unit = all(v.min() >= 0 and v.max() <= 1 for v in self.look(self.first).maps.values())
         ranges = ["map", *(["block"] if most > 1 else []), *(["0 to 1"] if unit else [])]
+        usual = "0 to 1" if unit and all(info.unit for info in infos) else "block" if most > 1 else "map"
         channel = W.ToggleButtons if most <= BUTTONS else W.SelectionSlider
         blocks = W.Dropdown(options=self._blocks(kinds[0]), description="block" if "/" in infos[0].name else "map")
         controls = {
@@ -123,7 +124,7 @@ class AttentionExplorer(ImagePanel):
             "block": blocks if len(infos) > 1 else None,
             "channel": channel(options=_channels(infos[0]), description=infos[0].channel_word) if most > 1 else None,
             "blend": (0.0, 1.0, 0.05),
-            "limits": make_control("range", ranges, "block" if most > 1 else "map") if len(ranges) > 1 else None,
+            "limits": make_control("range", ranges, usual) if len(ranges) > 1 else None,
             "outlines": list(OUTLINES),
         }
         return {name: control for name, control in controls.items() if control is not None}

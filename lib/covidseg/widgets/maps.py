@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 import numpy as np
+from scipy.special import expit
 from torch import nn
 
-__all__ = ["MapInfo", "describe_map"]
+__all__ = ["MapInfo", "describe_map", "shown"]
 
 _UP = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DOWN = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -30,6 +31,7 @@ class MapInfo:
     channel_word: str  # "dilation", "class", "channel"
     channels: tuple[str, ...]  # one label per channel
     note: str = ""  # the paper's use of the map; {low}, {high}, {gain_low}, {gain_high} are filled in
+    unit: bool = False  # its colours run from 0 to 1 unless the reader chooses otherwise
 
     @property
     def label(self) -> str:
@@ -39,8 +41,11 @@ class MapInfo:
 
     @property
     def math(self) -> str:
-        """The symbol for TeX: 'E^2_1'; "" for a name that is no letter with indices."""
-        found = re.fullmatch(r"([A-Za-z]+)_?(\d+)(?:_(\d+))?", self.name.rpartition("/")[2])
+        """The symbol for TeX: 'E^2_1', 'S_{g}'; "" for a name that is no letter with indices."""
+        name = self.name.rpartition("/")[2]
+        if re.fullmatch(r"[A-Za-z]_[a-z]+", name):
+            return f"{name[0]}_{{{name[2:]}}}"
+        found = re.fullmatch(r"([A-Za-z]+)_?(\d+)(?:_(\d+))?", name)
         if not found:
             return ""
         letter, first, second = found.groups()
@@ -59,11 +64,19 @@ class Kind:
     pattern: str
     word: str  # what its channels are
     note: str = ""
+    unit: bool = False  # values are shares: maps of such kinds are compared on one scale, 0 to 1
+    logits: bool = False  # shown as probabilities, because a logit of 3 says little and one of 9 hardly more
 
 
 KINDS = [
     Kind("A/E_*", "dilation", "Eqn 7 multiplies this branch by 1 + A, here by {gain_low} to {gain_high}."),
     Kind("P_*", "class"),
+    Kind("A_*", "channel", "Eqn 3, 1 - sigmoid of the coarser map: near 0 erased, near 1 left to look at.", unit=True),
+    Kind("S_g", "channel", "The global map of the partial decoder, as probability.", unit=True, logits=True),
+    Kind("S_e", "channel", "The edge map (Eqn 1), as probability.", unit=True, logits=True),
+    Kind("S_*", "channel", "The coarser map, corrected by this unit; as probability.", unit=True, logits=True),
+    Kind("e_att", "channel", "The edge feature that every reverse attention unit reads."),
+    Kind("f_*", "channel", "A feature of the trunk."),
 ]
 
 
@@ -71,7 +84,7 @@ def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: t
     """values : (c, h, w), as captured for an input of ``input_shape`` (H, W)."""
     kind, _, rest = name.rpartition("/")
     symbol, place = _symbol(rest)
-    found = next((k for k in KINDS if fnmatch(name, k.pattern)), Kind(name, "channel"))
+    found = _kind(name)
     dilations = _dilations(model, name)
     word = found.word if dilations or found.word != "dilation" else "branch"
     channels = _distinct(dilations) if len(dilations) == len(values) else [str(k + 1) for k in range(len(values))]
@@ -80,8 +93,17 @@ def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: t
     stride = round(input_shape[0] / values.shape[1], 2)
     return MapInfo(
         name, kind or re.split(r"[_\d]", rest)[0] or rest, symbol, place, values.shape, stride, word, tuple(channels),
-        found.note,
+        found.note, found.unit,
     )  # fmt: skip
+
+
+def shown(name: str, values: np.ndarray) -> np.ndarray:
+    """A captured map as a reader sees it: logits of the kinds that say so become probabilities. float32, same shape."""
+    return expit(values) if _kind(name).logits else values
+
+
+def _kind(name: str) -> Kind:
+    return next((k for k in KINDS if fnmatch(name, k.pattern)), Kind(name, "channel"))
 
 
 def _symbol(rest: str) -> tuple[str, str]:

@@ -30,7 +30,7 @@ def montage(explorer, index: int, infos: Sequence[MapInfo], *, blend: float, wid
     for axes_row, row in zip(axes[:, 1:], rows, strict=True):
         for ax, (info, channel) in zip(axes_row, row, strict=False):
             limits = explorer.limits(look, info, channel, "block")
-            _show_map(ax, explorer, look, info, channel, limits, blend)
+            _show_map(ax, explorer, look, info, channel, (0.0, 1.0) if info.unit else limits, blend)
             if single:
                 _name(ax, f"{_math(info)}, {_size(info)}", limits)
             elif above is None or info.channels != above.channels:
@@ -38,7 +38,7 @@ def montage(explorer, index: int, infos: Sequence[MapInfo], *, blend: float, wid
         if not single:
             _name_row(axes_row[0], info, limits)
             above = info
-    _furnish(figure, axes, single)
+    _furnish(figure, axes, _scale(infos, single))
     plt.close(figure)  # shown once, as the value of its cell, and not a second time by the backend
     return figure
 
@@ -77,15 +77,22 @@ def _name_row(ax, info, limits):
     ax.text(-0.06, 0.5, text, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=8, color=INK)
 
 
-def _furnish(figure, axes, single):
-    """Below everything: the colours of the slice, and the scale that each block fills anew."""
+def _scale(infos, single) -> tuple[str, str]:
+    """What the two ends of the colours are."""
+    if all(info.unit for info in infos):
+        return "0", "1"
+    return "lowest", f"highest of the {'map' if single else 'block'}"
+
+
+def _furnish(figure, axes, ends):
+    """Below everything: the colours of the slice, and their scale, which each block fills anew unless it is 0 to 1."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Patch
 
     bar = figure.colorbar(
         ScalarMappable(cmap=HEAT), ax=axes[:, 1:], location="bottom", fraction=0.03, aspect=45, pad=0.02
     )
-    bar.set_ticks([0, 1], labels=["lowest", f"highest of the {'map' if single else 'block'}"], fontsize=7, color=QUIET)
+    bar.set_ticks([0, 1], labels=ends, fontsize=7, color=QUIET)
     bar.ax.tick_params(length=0)
     bar.outline.set_visible(False)
     handles = [Patch(fc=colour, label=name) for name, colour in OUTCOMES.items()]

@@ -1,6 +1,7 @@
 """Trunks trained on ImageNet, by name. The kit brings no ImageNet weights: it reads the files the user has.
 
-State-dict names are torchvision's (ResNet, VGG16) and the authors' (Res2Net), so those files fit as they are.
+State-dict names are torchvision's (ResNet, VGG16, DenseNet) and the authors' (Res2Net), so those files fit as they
+are. Of the aligned Xception no public file in these names is known.
 """
 
 from collections.abc import Callable
@@ -11,19 +12,32 @@ from pathlib import Path
 from torch import nn
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.models.backbones.densenet import DenseNet, densenet, modern_key
 from covidseg.models.backbones.res2net import res2net50
 from covidseg.models.backbones.resnet import ResNet, resnet
 from covidseg.models.backbones.vgg import VGG16
+from covidseg.models.backbones.xception import Xception
 
-__all__ = ["BACKBONES", "ResNet", "VGG16", "create_backbone", "freeze_norms", "load_backbone"]
+__all__ = [
+    "BACKBONES",
+    "DenseNet",
+    "ResNet",
+    "VGG16",
+    "Xception",
+    "create_backbone",
+    "freeze_norms",
+    "load_backbone",
+    "trunk",
+]
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """How to build a trunk, and the public file that holds its ImageNet weights."""
+    """How to build a trunk, the public file of its ImageNet weights if there is one, and its names if they differ."""
 
     build: Callable[..., nn.Module]
-    file: str
+    file: str | None
+    rename: Callable[[str], str] = str
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -36,6 +50,8 @@ BACKBONES = {
     ),
     "vgg16": Trunk(VGG16, _TORCHVISION + "vgg16-397923af.pth"),
     "vgg16_bn": Trunk(partial(VGG16, norm=True), _TORCHVISION + "vgg16_bn-6c64b313.pth"),
+    "densenet161": Trunk(partial(densenet, 161), _TORCHVISION + "densenet161-8d451a50.pth", modern_key),
+    "xception": Trunk(Xception, None),
 }
 
 
@@ -50,16 +66,19 @@ def load_backbone(name: str, path: str | Path, **options) -> nn.Module:
     """A trunk with the ImageNet weights of a .pth file; numbers of the file's classifier are left aside.
 
     Raises UserError if there is no such file (and says which one it should be), if it would run code, or if it
-    belongs to another network.
+    belongs to another network, or if the trunk has no such file.
     """
     from covidseg.models.weights import read_tensors
 
     network, wanted = create_backbone(name, **options), BACKBONES[name].file
+    if wanted is None:
+        raise UserError(f"{name!r} has no public ImageNet file: leave `imagenet` out.")
     if not Path(path).is_file():
         raise UserError(f"{path}: there is no such file. ImageNet weights of {name!r} are in {wanted}.")
     state = read_tensors(path)
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no weights by name. ImageNet weights of {name!r} are in {wanted}.")
+    state = {BACKBONES[name].rename(key): value for key, value in state.items()}
     own = network.state_dict()
     misfit = [key for key in own if not _optional(key) and getattr(state.get(key), "shape", None) != own[key].shape]
     misfit += [key for key in state if key not in own and not _optional(key)]
@@ -71,9 +90,16 @@ def load_backbone(name: str, path: str | Path, **options) -> nn.Module:
     return network
 
 
+def trunk(backbone: str | nn.Module, imagenet: str | Path | None = None, **options) -> nn.Module:
+    """What a network's ``backbone`` and ``imagenet`` options ask for: a trunk by name, or the module itself."""
+    if isinstance(backbone, nn.Module):
+        return backbone
+    return load_backbone(backbone, imagenet, **options) if imagenet else create_backbone(backbone, **options)
+
+
 def _optional(key: str) -> bool:
-    """Classifiers are not ours to keep, and files older than torch 0.4.1 do not count batches."""
-    return key.startswith(("fc.", "classifier.")) or key.endswith("num_batches_tracked")
+    """Classifiers are not ours to keep, files older than torch 0.4.1 do not count batches, no file has ScaledNorms."""
+    return key.startswith(("fc.", "classifier.")) or key.endswith(("num_batches_tracked", ".gain", ".offset"))
 
 
 def freeze_norms(network: nn.Module) -> nn.Module:
