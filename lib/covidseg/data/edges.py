@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.data.layouts import stored_upside_down
 from covidseg.errors import UserError, unknown_name
 
 __all__ = ["METHODS", "edge_map", "semiseg_edges"]
@@ -94,7 +95,11 @@ def semiseg_edges(part: str = "labelled", mirror=None) -> dict[str, np.ndarray]:
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
     if not files:
         raise UserError(f"{folder} holds no edge picture: fetch the set again, or leave edges out to compute them.")
-    return {_case_id(path, part): read_picture(path).T > 128 for path in files}
+    return {_case_id(path, part): _upright(path.stem, read_picture(path).T > 128) for path in files}
+
+
+def _upright(stem: str, edge: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(edge[::-1]) if stored_upside_down(stem) else edge
 
 
 def _case_id(path: Path, part: str) -> str:

@@ -27,7 +27,7 @@ class Volume:
     """One volume (or single picture) of a set, and the files it is made of.
 
     name : as in slice ids; numbers : number of each file slice in the original volume, where the file holds only some
-    transposed : pictures of COVID-SemiSeg are stored so that array.T is upright
+    transposed : pictures of COVID-SemiSeg are stored so that array.T is upright; upside_down : some of them after that
     """
 
     name: str
@@ -38,6 +38,7 @@ class Volume:
     classes: str = INFECTION_ONLY
     numbers: tuple[int, ...] | None = None
     transposed: bool = False
+    upside_down: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +120,14 @@ def semiseg_unlabelled(root: Path) -> list[Volume]:
     found = []
     for stem in sorted(_paired(folder, images, masks)):
         patient = patient_of("p20", semiseg_source(stem)[0])
-        found.append(Volume(stem, patient, images[stem], masks[stem], transposed=True))
+        turned = stored_upside_down(stem)
+        found.append(Volume(stem, patient, images[stem], masks[stem], transposed=True, upside_down=turned))
     return found
+
+
+def stored_upside_down(stem: str) -> bool:
+    """Whether an unlabelled slice of COVID-SemiSeg lies upside down: the 1,119 of coronacases do (seen)."""
+    return "coronacases" in stem
 
 
 def semiseg_source(stem: str) -> tuple[str, int]:
@@ -187,6 +194,8 @@ def open_volume(volume: Volume) -> Opened:
         mask = _picture_labels(volume.mask, scan, soft=volume.classes == INFECTION_ONLY)
     else:
         mask = read_mask(volume.mask, scan)
+    if volume.upside_down:
+        scan, mask = replace(scan, voxels=scan.voxels[::-1]), mask[::-1]
     lung = None if volume.lung is None else read_mask(volume.lung, scan, lung=True)
     return Opened(scan.voxels, mask, lung, scan.intensity, scan.spacing, _numbers(volume, scan))
 

@@ -88,15 +88,17 @@ def run_all(runs: list[dict], folder: Path, workers: int = 1, minutes: float | N
     waiting = [run for run in runs if not (folder / name_of(run) / "result.json").is_file()]
     end = monotonic() + 60 * minutes if minutes else float("inf")
     spawn, going = multiprocessing.get_context("spawn"), {}
-    while (waiting or going) and monotonic() < end:
-        while waiting and len(going) < workers:
-            run = waiting.pop(0)
-            process = spawn.Process(target=_child, args=(run, folder / name_of(run)))
-            process.start()
-            going[name_of(run)] = process
-        sleep(0.2)
-        going = {name: process for name, process in going.items() if process.is_alive()}
-    _stop(list(going.values()))
+    try:
+        while (waiting or going) and monotonic() < end:
+            while waiting and len(going) < workers:
+                run = waiting.pop(0)
+                process = spawn.Process(target=_child, args=(run, folder / name_of(run)))
+                process.start()
+                going[name_of(run)] = process
+            sleep(0.2)
+            going = {name: process for name, process in going.items() if process.is_alive()}
+    finally:  # time is up, or Ctrl-C
+        _stop(list(going.values()))
     return [name_of(run) for run in runs if not (folder / name_of(run) / "result.json").is_file()]
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from covidseg.data.edges import edge_map
+from covidseg.data.layouts import stored_upside_down
 from covidseg.data.transforms import resize_image, resize_mask, to_grey
 from covidseg.errors import UserError
 from covidseg.semisupervised.labels import LazySlices
@@ -140,4 +141,4 @@ def _picture(path: Path, labels: bool = False) -> np.ndarray:
 
 def _turned(name: str, array: np.ndarray) -> np.ndarray:
     """Upside down if it is one of the slices that are stored so, else as it is. Twice is nothing."""
-    return np.ascontiguousarray(array[::-1]) if "coronacases" in name else array
+    return np.ascontiguousarray(array[::-1]) if stored_upside_down(name) else array
