@@ -84,7 +84,7 @@ class Panel:
         return Shown(b64decode(self.picture.evaluate(READ_PICTURE)), self.caption.text_content().strip())
 
     def change(self, move) -> tuple[Shown, Shown]:
-        """What is shown before ``move()`` and after it, once the kernel has answered all that it was asked."""
+        """What is shown before ``move()`` and after it, once the kernel has answered and something has changed."""
         asked, before = self.page.asked, self.shown()
         move()
         end, quiet_since = time.monotonic() + 60, time.monotonic()
@@ -94,7 +94,11 @@ class Panel:
             assert time.monotonic() < end, "the control sent nothing" if self.page.asked == asked else "no answer"
             self.page.wait_for_timeout(20)
         self.page.wait_for_function(PICTURES_LOADED)
-        return before, self.shown()
+        after, patience = self.shown(), time.monotonic() + 15
+        while after == before and time.monotonic() < patience:  # on a busy machine an answer may still be on its way
+            self.page.wait_for_timeout(100)
+            after = self.shown()
+        return before, after
 
 
 def panels(page) -> list[Panel]:
