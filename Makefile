@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
-PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_FLAGS)
 
 # One thread per process: sums come out the same on every machine, and two processes do not fight for two cores.
 export OMP_NUM_THREADS ?= 1
