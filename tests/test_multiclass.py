@@ -26,6 +26,7 @@ from covidseg.multiclass import (
     guided_slices,
     label_infection,
     one_hot,
+    plain_slices,
     predicted_priors,
     published_decode,
     published_index,
@@ -160,6 +161,40 @@ def test_the_prior_is_normalised_as_if_it_were_a_picture():
             assert_close(x[:, k], (part[:, 0] - IMAGENET_MEAN[i]) / IMAGENET_STD[i])
     with pytest.raises(UserError, match="this one has 3.*in_channels=6"):
         assemble(greys, priors, preprocessing, 3)
+
+
+def test_a_network_that_nobody_guides_reads_the_slice_alone():
+    cases = [lesions(k) for k in range(4)]
+    greys, preprocessing = torch.rand(2, 1, 4, 4), Preprocessing()
+    alone = assemble(greys, None, preprocessing, 3)
+    assert_close(alone, assemble(greys, torch.rand(2, 1, 4, 4), preprocessing, 6)[:, :3])
+    with pytest.raises(UserError, match="6 input channels, so it wants a prior"):
+        assemble(greys, None, preprocessing, 6)
+    torch.manual_seed(0)
+    model = Labeller(3)
+    history = train_labelling(model, plain_slices(cases), TINY, scored=plain_slices(cases))
+    assert history.rows[-1]["train_loss"] < history.rows[0]["train_loss"]
+    found = label_infection(model, cases[0].image, None, intensity="grey")
+    assert found.shape == cases[0].mask.shape and found.max() <= 2
+    with pytest.raises(UserError, match="wants a prior"):
+        train_labelling(Labeller(6), plain_slices(cases), TINY)
+    with pytest.raises(UserError, match="Some slices have a prior and some have none"):
+        train_labelling(Labeller(6), plain_slices(cases) + guided_slices(cases), TINY)
+
+
+def test_the_scores_after_an_epoch_are_those_of_the_whole_sets_pixels():
+    cases = [lesions(k) for k in range(3)]
+    torch.manual_seed(0)
+    model = Labeller()
+    setting = replace(TINY, recipe=replace(TINY.recipe, epochs=1))
+    row = train_labelling(model, guided_slices(cases), setting, scored=guided_slices(cases)).rows[-1]
+    found = np.stack([label_infection(model, c.image, c.infection, intensity="grey") for c in cases])  # on 32 x 32
+    truth = np.stack([three_classes(case.mask) for case in cases])
+    assert found.shape[-1] == SIDE, "the cases are as large as the recipe's side, so nothing is resized"
+    both, one = [(found == k) & (truth == k) for k in range(3)], [(found == k) | (truth == k) for k in range(3)]
+    iou = [b.sum() / max(o.sum(), 1) for b, o in zip(both, one, strict=True)]
+    dice = [2 * both[k].sum() / max((found == k).sum() + (truth == k).sum(), 1) for k in (1, 2)]
+    assert row["val_miou"] == pytest.approx(np.mean(iou)) and row["val_dice"] == pytest.approx(np.mean(dice))
 
 
 def test_the_prior_is_the_true_mask_or_what_is_given():

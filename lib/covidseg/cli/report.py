@@ -51,7 +51,7 @@ def report(
             raise typer.Exit(1)
     elif table is None:
         for name in experiments.list_tables():
-            typer.echo(f"{name:<22}{experiments.load_table(name).title}")
+            typer.echo(f"{name:<30}{experiments.load_table(name).title}")
     else:
         changed = read_changed(parse_assignments(parameter or []))
         typer.echo(command.report(table, records, data, budget, selection, as_csv, changed).rstrip("\n"))

@@ -69,6 +69,7 @@ def train(
     from covidseg.errors import UserError
     from covidseg.experiments import variant_options
     from covidseg.experiments.settings import parts
+    from covidseg.experiments.tables import family, is_semi
     from covidseg.training import recipe as named_recipe
     from covidseg.training import train as run
     from covidseg.training.history import describe
@@ -80,6 +81,11 @@ def train(
     if (out / "last.pt").exists() and not resume:
         raise UserError(f"{out} holds a run already: --resume goes on with it, another --out begins a new one.")
     options = variant_options(model, variant)
+    if is_semi(model, variant) or family(model, variant) == "labelling":
+        raise UserError(
+            f"{variant} takes more than one training or other targets: `covidseg notebooks run 40_train_one "
+            f'-p model={model} -p "variant={variant}" -p fold=0` does all of it.'
+        )
     splits = parts(dataset, fold)
     network = _network(model, options, seed)
     train_set, val_set = (

@@ -19,7 +19,6 @@ from time import monotonic, perf_counter, sleep
 from covidseg.errors import UserError
 from covidseg.experiments.one import trial
 from covidseg.results import SELECTIONS, save_record, score
-from covidseg.training import train
 
 DEFAULTS = {
     "model": "miniseg", "variant": "", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson",
@@ -71,10 +70,7 @@ def do(run: dict, folder: Path) -> None:
     todo = trial_of(run)
     network = todo.network()
     train_set, scored = todo.data()
-    history = train(
-        network, train_set, scored, todo.recipe, seed=run["seed"], device=run["device"], out=folder,
-        name=run["model"], options=todo.options,
-    )  # fmt: skip
+    history = todo.learn(network, train_set, scored, device=run["device"], out=folder)
     begin = perf_counter()
     selections = {rule: todo.score(network, history, scored, rule) for rule in SELECTIONS}
     save_record(todo.record(network, history, train_set, scored, selections, begin), folder / "result.json")

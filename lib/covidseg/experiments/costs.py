@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import mean
 
-from covidseg.experiments.settings import settings
-from covidseg.experiments.tables import family, variant_options
+from covidseg.experiments.settings import ALL_PSEUDO, GUIDES, PSEUDO, settings
+from covidseg.experiments.tables import SEMI, family, is_guided, is_semi, variant_options
 
 # Multiply-accumulates per second of a training step on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's
 # depthwise convolutions wait for memory: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512. Inf-Net's compute: 28e9 at 96 x 96.
 # A GPU has no such number: there small networks wait for memory, so measure one run.
-CPU_RATES = {"miniseg": 1.5e9, "infnet": 28e9}
+CPU_RATES = {"miniseg": 1.5e9, "infnet": 28e9, "labelling": 28e9}
 BACKWARD = 3  # a training step costs about three forward passes
 
 
@@ -43,7 +43,15 @@ def estimate(run: dict, records: list[dict]) -> Cost:
         return Cost(rate * macs, f"scaled by MACs from {_count(len(near), 'measured run')} of other networks")
     if device != "cpu":
         return Cost(None, f"unknown: no run on {device} has been measured yet")
-    return Cost(macs * _passes(run) / CPU_RATES[kin], "estimated from MACs x slices, one CPU thread")
+    seconds = macs * _passes(run) / CPU_RATES[kin]
+    if is_guided(run["model"], run["variant"]):
+        seconds += estimate(_guide_of(run), []).seconds
+    return Cost(seconds, "estimated from MACs x slices, one CPU thread")
+
+
+def _guide_of(run: dict) -> dict:
+    how = run.get("recipe") or settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"]).recipe
+    return run | {"model": "infnet", "variant": SEMI, "recipe": GUIDES.get(how, "infnet_released"), "epochs": None}
 
 
 def total(costs: list[Cost]) -> Cost:
@@ -76,22 +84,27 @@ def _where(record: dict) -> tuple:
 
 @cache
 def _macs(model: str, variant: str) -> int:
-    """At 3 x 512 x 512, as records hold them."""
+    """At 512 x 512, as records hold them."""
     from covidseg.models import create_model
     from covidseg.profiling import profile_model
 
-    return profile_model(create_model(model, **variant_options(model, variant))).macs
+    options = variant_options(model, variant)
+    return profile_model(create_model(model, **options), (options.get("in_channels", 3), 512, 512)).macs
 
 
 def _passes(run: dict) -> float:
     """How many forward passes of one 512 x 512 slice a run amounts to."""
-    from covidseg.training.recipes import recipe
+    from covidseg.experiments.one import recipe_for
 
     chosen = settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"])
-    how = recipe(run.get("recipe") or chosen.recipe)
-    training = chosen.train_cases * sum((scale.side / 512) ** 2 for scale in how.scales)
+    how = recipe_for(run.get("recipe") or chosen.recipe, run["model"], run["variant"])
+    one_pass = BACKWARD * sum((scale.side / 512) ** 2 for scale in how.scales)  # of one slice
     scoring = chosen.val_cases * (how.val_size / 512) ** 2
-    return (run.get("epochs") or how.epochs) * (BACKWARD * training + scoring)
+    passes = (run.get("epochs") or how.epochs) * (chosen.train_cases * one_pass + scoring)
+    if is_semi(run["model"], run["variant"]):
+        first = PSEUDO.get(how.name, ALL_PSEUDO)
+        passes += first.labels * first.epochs * one_pass
+    return passes
 
 
 def _count(n: int, what: str) -> str:

@@ -4,26 +4,26 @@ The steps stand in ``40_train_one``; what each needs to know of the others is he
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import perf_counter
 
 import torch
 
 from covidseg.data import CaseDataset, list_datasets, load_dataset
 from covidseg.errors import UserError, unknown_name
-from covidseg.experiments.settings import Settings, parts, settings
+from covidseg.experiments.settings import WITH_KINDS, WITH_POOL, Settings, parts, settings
 from covidseg.experiments.source import source_key
-from covidseg.experiments.tables import PHANTOM, family, variant_options
+from covidseg.experiments.tables import PHANTOM, SEMI, family, is_guided, is_semi, variant_options
+from covidseg.experiments.tasks import Segmentation, task_of
 from covidseg.models import create_model
+from covidseg.multiclass import SETTINGS as LABELLING
 from covidseg.profiling import profile_model
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.results import make_record
-from covidseg.training import History, Recipe, evaluate
-from covidseg.training import recipe as recipe_of
-from covidseg.training.recipes import RECIPES, at_side
+from covidseg.training import History, Recipe, at_side
+from covidseg.training.recipes import RECIPES
 
-PROTOCOLS = {"clean": {}, "miniseg": {"empty_truth": "count"}}  # a lesion of a few pixels may vanish when resized
-FAMILY_PROTOCOLS = {"miniseg": PROTOCOLS, "infnet": PROTOCOLS | {"infnet": {}}}
-COUNTED_AT = (3, 512, 512)  # the papers' input
+COUNTED_AT = (512, 512)  # the papers' input
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Trial:
     def data_options(self) -> dict:
         return {"size": self.settings.phantom_size} if self.dataset == PHANTOM else {}
 
-    @property
-    def protocols(self) -> dict[str, dict]:
-        """By which protocols the run is scored, and their options."""
-        return FAMILY_PROTOCOLS[family(self.model, self.variant)]
+    @cached_property
+    def task(self) -> Segmentation:
+        """What is learned, and how it is scored."""
+        return task_of(self)
 
     def network(self) -> torch.nn.Module:
         """The network with the first weights of this seed, whatever was drawn before."""
@@ -75,26 +75,37 @@ class Trial:
             return cases
         return cases.subset([cases.ids[k * len(cases) // many] for k in range(many)])  # evenly, so of many patients
 
+    def learn(self, network: torch.nn.Module, train_set, val_set, **options) -> History:
+        """Train in place, in as many steps as the variant has; the last one's history.
+
+        options : as for `covidseg.training.train`; out, device, resume, ...
+        """
+        return self.task.learn(network, train_set, val_set, **options)
+
+    def guide(self, recipe: str) -> "Trial":
+        """The Semi-Inf-Net whose maps guide this run's network."""
+        place = (self.dataset, self.fold, self.seed, self.budget)
+        return trial("infnet", SEMI, *place, recipe=recipe, size=self.changed.get("size"))
+
     def score(self, network: torch.nn.Module, history: History, val_set, rule: str) -> dict:
         """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
         history.restore(network, rule)
-        scores = {name: evaluate(network, val_set, protocol=name, **o) for name, o in self.protocols.items()}
-        return {"epoch": history.row(rule)["epoch"], "scores": scores}
+        return {"epoch": history.row(rule)["epoch"], "scores": self.task.scores(network, val_set)}
 
     def record(self, network, history: History, train_set, val_set, selections: dict, begin: float) -> dict:
         """The run's record. begin : ``perf_counter()`` when training ended; scoring is added to training's seconds."""
         device = next(network.parameters()).device
-        counted = profile_model(network, COUNTED_AT)
+        counted = profile_model(network, (self.options.get("in_channels", 3), *COUNTED_AT))
         parts = {
             name: {"cases": len(part), "fingerprint": part.fingerprint()}
             for name, part in (("train", train_set), ("val", val_set))
         }
-        seconds = sum(row["seconds"] for row in history.rows) + perf_counter() - begin
+        seconds = self.task.seconds + sum(row["seconds"] for row in history.rows) + perf_counter() - begin
         return make_record(
             model=self.model,
             variant=self.variant,
             options=self.options,
-            data={"name": self.dataset, "fold": self.fold, "options": self.data_options, **parts},
+            data={"name": self.dataset, "fold": self.fold, "options": self.data_options, **parts} | self.task.facts,
             changed=self.changed,
             seed=self.seed,
             budget=self.budget,
@@ -118,10 +129,11 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
     if dataset not in list_datasets():
         raise unknown_name("data set", dataset, list_datasets())
     chosen = settings(budget, dataset, fold, model, variant)
-    how = recipe_of(recipe or chosen.recipe)
-    if family(model, variant) == "infnet" and not how.soft:
-        known = ", ".join(name for name, r in RECIPES.items() if r.soft)
-        raise UserError(f"recipe={how.name} has no soft masks, which {model} {variant} learns: choose {known}.")
+    how = recipe_for(recipe or chosen.recipe, model, variant)
+    _refuse(family(model, variant) == "labelling", variant, "tells kinds of infection apart", dataset, WITH_KINDS)
+    _refuse(
+        is_semi(model, variant) or is_guided(model, variant), variant, "needs unlabelled slices", dataset, WITH_POOL
+    )
     if epochs is not None:
         how = replace(how, epochs=epochs)
     if size is not None:
@@ -132,3 +144,22 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
     given = {"recipe": recipe, "epochs": epochs, "size": size}
     changed = {name: value for name, value in given.items() if value not in ("", None)}
     return Trial(model, variant, dataset, fold, seed, budget, how, chosen, changed)
+
+
+def recipe_for(name: str, model: str, variant: str) -> Recipe:
+    """The recipe of that name. Raises UnknownName, and UserError for one that this run cannot follow."""
+    kind, labelling = family(model, variant), {key: setting.recipe for key, setting in LABELLING.items()}
+    if name not in RECIPES | labelling:
+        raise unknown_name("recipe", name, RECIPES | labelling)
+    soft = {key: recipe for key, recipe in RECIPES.items() if recipe.soft}
+    fits, lack = {"labelling": (labelling, "kinds of infection"), "infnet": (soft, "soft masks")}.get(
+        kind, (RECIPES, "masks of infection alone")
+    )
+    if name not in fits:
+        raise UserError(f"recipe={name} has no {lack}, which {model} {variant} learns: choose {', '.join(fits)}.")
+    return fits[name]
+
+
+def _refuse(wanted: bool, variant: str, what: str, dataset: str, able: tuple[str, ...]) -> None:
+    if wanted and dataset not in able:
+        raise UserError(f"{variant} {what}, and {dataset} has none: choose dataset={' or '.join(able)}.")

@@ -34,6 +34,36 @@ BUDGETS = {
         "lesson": Settings("infnet_lesson", train_cases=64, val_cases=32, phantom_size=96),
         "paper": Settings("infnet_released", train_cases=50, val_cases=48, phantom_size=352),
     },
+    "labelling": {
+        "smoke": Settings("multiclass_quick", train_cases=8, val_cases=4, phantom_size=64),
+        "lesson": Settings("multiclass_lesson", train_cases=64, val_cases=32, phantom_size=96),
+        "paper": Settings("multiclass_released", train_cases=50, val_cases=48, phantom_size=352),
+    },
+}
+WITH_KINDS = ("semiseg", PHANTOM)  # sets that tell ground glass from consolidation
+WITH_POOL = ("semiseg", PHANTOM)  # sets with slices that nobody labelled
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """The first step of Semi-Inf-Net: so many pseudo labels, so many epochs. On phantoms they are made by ``plan``."""
+
+    labels: int
+    epochs: int
+    plan: str
+
+
+PSEUDO = {  # by the recipe of the second step
+    "infnet_quick": Pseudo(8, 1, "quick"),
+    "infnet_lesson": Pseudo(64, 4, "lesson"),
+    "infnet_short": Pseudo(400, 4, "lesson"),  # ours: eight for each of the doctors' 50, for a CPU
+    "infnet_short_decayed": Pseudo(400, 4, "lesson"),
+}
+ALL_PSEUDO = Pseudo(1600, 99, "fast")  # code: every label, as many epochs as the second step
+GUIDES = {  # recipe of a guided labelling -> of the network that guides it
+    "multiclass_quick": "infnet_quick",
+    "multiclass_lesson": "infnet_lesson",
+    "multiclass_short": "infnet_short",
 }
 
 

@@ -14,6 +14,7 @@ from covidseg.errors import UserError, unknown_name
 
 FOLDER = Path(__file__).parent
 PHANTOM = "phantom"
+SEMI = "Semi-Inf-Net"
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _miniseg_variants() -> dict[str, dict]:
 def _infnet_variants() -> dict[str, dict]:
     from covidseg.models.infnet import ABLATIONS
 
-    return {"Inf-Net": {}} | ABLATIONS
+    return {"Inf-Net": {}, SEMI: {}} | ABLATIONS
 
 
 # The rivals of Inf-Net's Table II as it counts them, and with one soft map, which its measures want.
@@ -180,14 +181,40 @@ def _rival_variants(model: str) -> dict[str, dict]:
     return {_RIVALS[model]: {"config": "infnet", "num_classes": 1}}
 
 
+# The networks of Table III, which name the kind of infection; a guided one reads a map of infection beside the slice.
+_PLAIN, _GUIDED = {"num_classes": 3, "in_channels": 3}, {"num_classes": 3, "in_channels": 6}
+_LABELLERS = {
+    "deeplabv3plus": {f"DeepLabV3+ (stride={n})": _PLAIN | {"output_stride": n} for n in (8, 16)},
+    "fcn8s": {"FCN8s": _PLAIN, "Semi-Inf-Net & FCN8s": _GUIDED},
+    "multiclass_unet": {
+        "Multi-class U-Net": _PLAIN,
+        "Semi-Inf-Net & MC": _GUIDED,
+        "Multi-class U-Net, width 16": _PLAIN | {"width": 16},  # ours, for a CPU: the paper's has 64
+        "Semi-Inf-Net & MC, width 16": _GUIDED | {"width": 16},
+    },
+}
+
 VARIANTS = {"miniseg": _miniseg_variants, "infnet": _infnet_variants}
 VARIANTS |= {model: partial(_rival_variants, model) for model in _RIVALS}
+VARIANTS |= {model: partial(dict, rows) for model, rows in _LABELLERS.items()}
 
 
 def family(model: str, variant: str) -> str:
-    """Whose recipe and protocol a run follows, "miniseg" or "infnet".
+    """Whose recipe and protocol a run follows: "miniseg", "infnet", or "labelling" (Inf-Net's Table III).
 
     A network such as U-Net is a rival in more than one paper: as "U-Net", its row in Inf-Net's Table II, it is trained
     and scored as Inf-Net is, as itself ("") as MiniSeg is.
     """
+    if variant in _LABELLERS.get(model, {}):
+        return "labelling"
     return "infnet" if model.startswith("infnet") or _RIVALS.get(model) == variant else "miniseg"
+
+
+def is_semi(model: str, variant: str) -> bool:
+    """Whether a run learns from pseudo labels first."""
+    return family(model, variant) == "infnet" and variant == SEMI
+
+
+def is_guided(model: str, variant: str) -> bool:
+    """Whether a run's network reads a map of infection that another network makes."""
+    return family(model, variant) == "labelling" and variant_options(model, variant)["in_channels"] == 6

@@ -15,8 +15,15 @@ Reading order: ``inputs`` (slice beside prior), ``targets`` (and what goes wrong
 ``labelling`` (classes on the slice's grid, and the scores of Table III).
 """
 
-from covidseg.multiclass.inputs import GuidedSlice, MultiClassBatches, assemble, guided_slices, predicted_priors
-from covidseg.multiclass.labelling import ClassScores, label_infection, score_classes
+from covidseg.multiclass.inputs import (
+    GuidedSlice,
+    MultiClassBatches,
+    assemble,
+    guided_slices,
+    plain_slices,
+    predicted_priors,
+)
+from covidseg.multiclass.labelling import INFECTION, ClassScores, label_infection, score_classes
 from covidseg.multiclass.learning import (
     LESSON,
     PAPER,
@@ -42,6 +49,7 @@ from covidseg.multiclass.targets import (
 
 __all__ = [
     "CLASSES",
+    "INFECTION",
     "LESSON",
     "PAPER",
     "QUICK",
@@ -58,6 +66,7 @@ __all__ = [
     "guided_slices",
     "label_infection",
     "one_hot",
+    "plain_slices",
     "predicted_priors",
     "published_decode",
     "published_index",

@@ -3,7 +3,8 @@
 Code: both are read as colour pictures, so the input has six channels, three equal ones for each. The order is
 OpenCV's, blue first, while ImageNet's statistics are given red first; as the three are equal, only the names change.
 The prior is normalised as if it were a picture. Ours may also be four channels (the slice thrice, the prior once) or
-two: copies tell a network nothing new, but six lets first weights made for colour be used for both halves.
+two: copies tell a network nothing new, but six lets first weights made for colour be used for both halves. The
+networks of Table III that nobody guides read the slice alone: there the prior is None.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "assemble",
     "check_prior",
     "guided_slices",
+    "plain_slices",
     "predicted_priors",
 ]
 
@@ -42,23 +44,25 @@ TARGETS = ("true", "published")
 class GuidedSlice:
     """One slice to learn from, arrays of one shape (H, W).
 
-    grey : float32 0..1; classes : uint8, 0 background, 1 GGO, 2 consolidation; prior : float32 0..1, infection or not
+    grey : float32 0..1; classes : uint8, 0 background, 1 GGO, 2 consolidation; prior : float32 0..1, infection or not,
+    or None for a network that is not guided
     Raises UserError, naming the slice, for other shapes or values.
     """
 
     id: str
     grey: np.ndarray
     classes: np.ndarray
-    prior: np.ndarray
+    prior: np.ndarray | None
 
     def __post_init__(self):
-        for name in ("classes", "prior"):
+        for name in ("classes", "prior") if self.prior is not None else ("classes",):
             if np.shape(getattr(self, name)) != np.shape(self.grey):
                 theirs = np.shape(getattr(self, name))
                 raise UserError(f"Slice {self.id}: the {name} is {theirs}, the picture {np.shape(self.grey)}.")
         if np.max(self.classes) >= len(CLASSES):
             raise UserError(f"Slice {self.id}: class {np.max(self.classes)} is none of 0, 1, 2.")
-        check_prior(self.prior, f"Slice {self.id}")
+        if self.prior is not None:
+            check_prior(self.prior, f"Slice {self.id}")
 
 
 def check_prior(prior: np.ndarray, whose: str) -> None:
@@ -83,9 +87,17 @@ def guided_slices(
         if priors is not None and case.id not in priors:
             raise UserError(f"Case {case.id} has no prior among the {len(priors)} given.")
         prior = case.infection if priors is None else priors[case.id]
-        grey = to_grey(finite_image(case), case.intensity, window)
-        found.append(GuidedSlice(case.id, grey, three_classes(case.mask), np.asarray(prior, np.float32)))
+        found.append(_slice(case, window, np.asarray(prior, np.float32)))
     return found
+
+
+def plain_slices(cases: Iterable[Case], window: Window = LUNG) -> list[GuidedSlice]:
+    """Cases without any prior, for a network with three input channels that nobody guides; else as `guided_slices`."""
+    return [_slice(case, window, None) for case in slices_of(cases)]
+
+
+def _slice(case: Case, window: Window, prior: np.ndarray | None) -> GuidedSlice:
+    return GuidedSlice(case.id, to_grey(finite_image(case), case.intensity, window), three_classes(case.mask), prior)
 
 
 def predicted_priors(
@@ -100,27 +112,35 @@ def predicted_priors(
     return {name: stretched(p) for name, p in maps.items()} if stretch else maps
 
 
-def assemble(greys: Tensor, priors: Tensor, preprocessing: Preprocessing, channels: int = 6) -> Tensor:
+def assemble(greys: Tensor, priors: Tensor | None, preprocessing: Preprocessing, channels: int = 6) -> Tensor:
     """(b, 1, H, W) slices and priors, both 0..1 -> the input (b, channels, H, W), each minus mean, over std.
 
-    channels : 6 (code), 4 or 2. The prior is normalised as the slice is. Raises UserError for another number.
+    channels : 6 (code), 4 or 2; without priors 3 or 1. The prior is normalised as the slice is. Raises UserError for
+    another number.
     """
-    of_slice, of_prior = _shares(channels)
+    of_slice, of_prior = _shares(channels, priors is not None)
+    if priors is None:
+        return normalised(greys, preprocessing, of_slice)
     parts = ((greys, of_slice), (priors, of_prior))
     return torch.cat([normalised(part, preprocessing, count) for part, count in parts], 1)
 
 
-def _shares(channels: int) -> tuple[int, int]:
-    if channels not in CHANNELS:
+def _shares(channels: int, guided: bool) -> tuple[int, int]:
+    if guided and channels not in CHANNELS:
         raise UserError(
             f"A labelling network has 6 input channels (slice and prior, three each), 4 or 2; this one has {channels}. "
             "Build it with in_channels=6."
         )
-    return CHANNELS[channels]
+    if not guided and channels not in (3, 1):
+        raise UserError(f"This network has {channels} input channels, so it wants a prior beside the slice: give one.")
+    return CHANNELS[channels] if guided else (channels, 0)
 
 
 class _Cache:
-    """Slices with their priors, resized when asked for. ``pair`` is what `SliceBatches` calls."""
+    """Slices with their priors (0 where there is none), resized when asked for. ``pair`` is what `SliceBatches` calls.
+
+    guided : whether the slices have priors
+    """
 
     def __init__(self, slices: Iterable[GuidedSlice], targets: str, antialias: bool, device):
         if targets not in TARGETS:
@@ -129,7 +149,11 @@ class _Cache:
         self.slices = list(slices)
         if not self.slices:
             raise UserError("There is no slice to learn from: the set is empty.")
-        pairs = [np.stack([s.grey, s.prior]).astype(np.float32) for s in self.slices]
+        self.guided = self.slices[0].prior is not None
+        if any((s.prior is not None) != self.guided for s in self.slices):
+            raise UserError("Some slices have a prior and some have none: give all of them one, or none.")
+        priors = [s.prior if self.guided else np.zeros_like(s.grey) for s in self.slices]
+        pairs = [np.stack([s.grey, p]).astype(np.float32) for s, p in zip(self.slices, priors, strict=True)]
         self.inputs = [torch.from_numpy(pair).to(device) for pair in pairs]
 
     def __len__(self) -> int:
@@ -171,11 +195,12 @@ class MultiClassBatches(SliceBatches):
         targets: str = "true",
         device="cpu",
     ):
-        _shares(channels)
         if recipe.augment == "wide" or (targets == "published" and recipe.augment != "none"):
             raise UserError(f"Recipe {recipe.name!r}: augment={recipe.augment!r} does not fit labelling: use 'none'.")
         super().__init__(_Cache(slices, targets, recipe.antialias, device), recipe, preprocessing, seed, channels)
+        _shares(channels, self.cache.guided)
 
     def normalise(self, pairs: Tensor) -> Tensor:
         """(b, 2, H, W), slice and prior -> the input (b, channels, H, W)."""
-        return assemble(pairs[:, :1], pairs[:, 1:], self.preprocessing, self.channels)
+        priors = pairs[:, 1:] if self.cache.guided else None
+        return assemble(pairs[:, :1], priors, self.preprocessing, self.channels)

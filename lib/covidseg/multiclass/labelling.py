@@ -26,7 +26,7 @@ COLUMNS = ("Dice", "Sen", "Spec", "S", "E", "MAE")  # of Table III, in its order
 def label_infection(
     model: nn.Module,
     image: np.ndarray,
-    prior: np.ndarray,
+    prior: np.ndarray | None,
     preprocessing: Preprocessing | None = None,
     intensity: str = "HU",
     *,
@@ -35,24 +35,29 @@ def label_infection(
     """Class of every pixel, uint8 (H, W) on the slice's own grid: 0 background, 1 GGO, 2 consolidation.
 
     image : (H, W) in HU, or grey 0..255 as ``intensity`` says; prior : (H, W), how likely infection is, 0..1
+        (None for a network that is not guided)
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``
     device : by default where the model is
     The logits are interpolated to the slice's grid, then compared, and the classes are numbers from the start: the
     published way stores the arg-max in a picture whose writer may change it (`targets.published_decode`).
     Raises UserError for shapes that differ, a prior outside 0..1, and values that are not finite.
     """
-    image, prior = np.asarray(image), np.asarray(prior, dtype=np.float32)
-    if image.ndim != 2 or prior.shape != image.shape:
+    image = np.asarray(image)
+    priors = [] if prior is None else [np.asarray(prior, dtype=np.float32)]
+    if image.ndim != 2 or any(p.shape != image.shape for p in priors):
         raise UserError(
-            f"Labelling takes one slice (H, W) and a prior of that shape; got {image.shape}, {prior.shape}."
+            f"Labelling takes one slice (H, W) and a prior of that shape; got {image.shape}, {np.shape(prior)}."
         )
     if not np.isfinite(image).all():
         raise UserError("The slice holds values that are not numbers (NaN or infinite); repair the scan first.")
-    check_prior(prior, "Labelling")
+    for p in priors:
+        check_prior(p, "Labelling")
     preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
-    pair = np.stack([to_grey(image, intensity, preprocessing.window), prior])
-    pair = resize_image(torch.from_numpy(pair), preprocessing.size, antialias=preprocessing.antialias)[:, None, None]
-    x = assemble(pair[0], pair[1], preprocessing, input_channels(model))
+    layers = np.stack([to_grey(image, intensity, preprocessing.window), *priors])
+    layers = resize_image(torch.from_numpy(layers), preprocessing.size, antialias=preprocessing.antialias)[
+        :, None, None
+    ]
+    x = assemble(layers[0], layers[1] if priors else None, preprocessing, input_channels(model))
     place = next(model.parameters()).device if device is None else choose_device(device)
     return to_native(forward(model.to(place), x.to(place)), image.shape)[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from covidseg.data.transforms import Scale
 from covidseg.errors import UserError, unknown_name
 from covidseg.losses import class_weights_miniseg, cross_entropy
 from covidseg.multiclass.inputs import TARGETS, GuidedSlice, MultiClassBatches
-from covidseg.multiclass.targets import one_hot
+from covidseg.multiclass.targets import CLASSES, one_hot
 from covidseg.training.batches import fit_preprocessing
-from covidseg.training.evaluation import input_channels
+from covidseg.training.evaluation import forward, input_channels
 from covidseg.training.history import History
 from covidseg.training.loop import train
 from covidseg.training.recipes import Recipe
@@ -151,18 +152,49 @@ SETTINGS = {setting.recipe.name: setting for setting in (RELEASED, REPAIRED, PAP
 
 
 def train_labelling(
-    model: nn.Module, slices: Iterable[GuidedSlice], setting: Setting, *, seed: int = 0, **options
+    model: nn.Module,
+    slices: Iterable[GuidedSlice],
+    setting: Setting,
+    *,
+    scored: Iterable[GuidedSlice] | None = None,
+    seed: int = 0,
+    **options,
 ) -> History:
     """Train a network with three classes in place on slices with their priors (`guided_slices`).
 
     model : logits (B, 3, H, W) from 6, 4 or 2 input channels, e.g. ``multiclass_unet``, or any other built with
-        num_classes=3, in_channels=6; options : as for `covidseg.training.train` (device, out, validation, ...)
+        num_classes=3, in_channels=6; from 3 if the slices are `plain_slices`
+    scored : slices to score after every epoch: mIoU of the three classes, and the mean Dice of the two kinds, all
+        pixels of the set together
+    options : as for `covidseg.training.train` (device, out, ...)
     """
-    recipe = setting.recipe
+    recipe, channels = setting.recipe, input_channels(model)
     preprocessing = fit_preprocessing((), recipe)
-    batches = MultiClassBatches(slices, recipe, preprocessing, seed, input_channels(model), targets=setting.targets)
+    batches = MultiClassBatches(slices, recipe, preprocessing, seed, channels, targets=setting.targets)
     weight = class_weights_miniseg(batches.cache.class_fractions()) if recipe.class_weights else None
-    return train(model, batches, None, recipe, seed=seed, loss=MultiClassLoss(setting.loss, weight), **options)
+    loss = MultiClassLoss(setting.loss, weight)
+    if scored is not None:
+        unchanged = replace(recipe, augment="none")
+        held = MultiClassBatches(scored, unchanged, preprocessing, seed, channels)
+        options["validation"] = partial(_validate, held, loss)
+    return train(model, batches, None, recipe, seed=seed, loss=loss, **options)
+
+
+def _validate(held: MultiClassBatches, loss: MultiClassLoss, model: nn.Module) -> dict[str, float]:
+    """The val_ columns of a `History` row, at the recipe's side."""
+    device, side, batch = next(model.parameters()).device, held.recipe.val_size, held.recipe.batch
+    table, losses = torch.zeros(len(CLASSES) ** 2, dtype=torch.long), []
+    for first in range(0, len(held.cache), batch):
+        pairs = [held.cache.pair(i, side) for i in range(first, min(first + batch, len(held.cache)))]
+        x = held.normalise(torch.stack([layers for layers, _ in pairs])).to(device)
+        target = torch.stack([classes for _, classes in pairs]).long().to(device)
+        logits = forward(model, x)
+        losses += [float(loss(logits, target))] * len(pairs)
+        table += torch.bincount((len(CLASSES) * target + logits.argmax(1)).flatten(), minlength=len(table)).cpu()
+    table = table.view(len(CLASSES), -1).double()  # truth x prediction, pixels
+    hit, sizes = table.diag(), table.sum(0) + table.sum(1)
+    iou, dice = hit / (sizes - hit).clamp(min=1), 2 * hit / sizes.clamp(min=1)
+    return {"val_loss": sum(losses) / len(losses), "val_miou": float(iou.mean()), "val_dice": float(dice[1:].mean())}
 
 
 def xavier_uniform(model: nn.Module) -> nn.Module:

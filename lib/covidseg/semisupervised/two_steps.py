@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from torch import nn
 
+from covidseg.data.case import Case
 from covidseg.semisupervised.hybrid import HybridBatches
 from covidseg.training.batches import fit_preprocessing
 from covidseg.training.evaluation import input_channels
@@ -30,6 +31,7 @@ def train_semi(
     model: nn.Module,
     pseudo: Iterable[SoftSlice],
     labelled: Iterable[SoftSlice],
+    scored: Sequence[Case] | None = None,
     *,
     first: Recipe = INFNET_RELEASED,
     second: Recipe = INFNET_RELEASED,
@@ -41,13 +43,14 @@ def train_semi(
 
     model : with ImageNet's weights in its trunk, as Inf-Net starts; the network that made the labels is not used again
     pseudo : `load_pseudo_labels`, `authors_pseudo_labels` or any soft slices; labelled : the doctors', `soft_slices`
+    scored : cases to score after every epoch of the second step
     first, second : the released recipe; the paper prints batch 24 for the first and 16 for the second, the code has 24
     out : folder with one run folder for each step; a killed run goes on in the step in which it was
     options : as for `covidseg.training.train`, for both steps (device, precision, validation, name, ...)
     """
     histories = []
-    for number, (slices, recipe) in enumerate(((pseudo, first), (labelled, second)), 1):
+    for number, (slices, recipe, held) in enumerate(((pseudo, first, None), (labelled, second, scored)), 1):
         batches = HybridBatches(slices, recipe, fit_preprocessing((), recipe), seed, input_channels(model))
         folder = Path(out) / f"step_{number}" if out else None
-        histories.append(train(model, batches, None, recipe, seed=seed, out=folder, **options))
+        histories.append(train(model, batches, held, recipe, seed=seed, out=folder, **options))
     return SemiHistories(*histories)

@@ -32,6 +32,7 @@ from covidseg.training.recipes import (
     QUICK,
     RECIPES,
     Recipe,
+    at_side,
     recipe,
 )
 from covidseg.training.schedules import learning_rate
@@ -60,6 +61,7 @@ __all__ = [
     "SoftBatches",
     "SoftSlice",
     "Step",
+    "at_side",
     "edge_map",
     "evaluate",
     "fit_preprocessing",

@@ -1,0 +1,126 @@
+"""Runs of more than one training: Semi-Inf-Net, and the networks of Inf-Net's Table III that it guides."""
+
+import numpy as np
+import pytest
+
+from covidseg.cli import main
+from covidseg.data import load_dataset
+from covidseg.errors import UnknownName, UserError
+from covidseg.experiments import compare, load_table
+from covidseg.experiments.costs import estimate
+from covidseg.experiments.one import trial
+from covidseg.experiments.settings import PSEUDO
+from covidseg.experiments.tables import family, is_guided, is_semi
+from covidseg.multiclass import SETTINGS
+from covidseg.results import SELECTIONS, score
+
+GUIDED = ("multiclass_unet", "Semi-Inf-Net & MC, width 16")
+TINY = {"size": 32, "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory):
+    """A guided labelling on phantoms from first to last step: (run, folder, cases, record)."""
+    folder = tmp_path_factory.mktemp("guided")
+    run = trial(*GUIDED, "phantom", 0, 0, "smoke", **TINY)
+    network, (train_set, scored) = run.network(), run.data()
+    history = run.learn(network, train_set, scored, device="cpu", out=folder)
+    selections = {rule: run.score(network, history, scored, rule) for rule in SELECTIONS}
+    return run, folder, scored, run.record(network, history, train_set, scored, selections, 0.0), network
+
+
+def test_a_guided_labelling_trains_its_guide_in_the_same_run(guided):
+    _, folder, _, record, _ = guided
+    steps = ["guide/teacher", "guide/step_1", "guide/step_2", "."]
+    assert all((folder / step / "last.pt").is_file() for step in steps)
+    assert len(list((folder / "guide" / "labels").glob("round_*.json"))) == 2, "8 phantoms in groups of 4"
+    assert record["data"]["guide"]["pseudo"] == {"labels": 8, "epochs": 1, "of": "Algorithm 1"}
+
+
+def test_the_record_counts_the_time_of_every_step(guided):
+    run, folder, *_ = guided
+    by_hand = 0
+    for step in ("teacher", "step_1", "step_2"):
+        lines = (folder / "guide" / step / "curves.csv").read_text().splitlines()
+        by_hand += sum(float(line.split(",")[-1]) for line in lines[1:])
+    assert run.task.seconds == pytest.approx(by_hand, abs=0.01) and by_hand > 0
+
+
+def test_the_scored_slices_have_the_guides_maps_as_priors_not_the_truth(guided):
+    run, _, scored, _, network = guided
+    assert set(run.task.priors) == set(scored.ids)
+    assert not any(np.array_equal(run.task.priors[case.id], case.infection) for case in scored)
+    other = load_dataset("phantom", n=1, size=32)[0]
+    assert run.task.mask(network, other).shape == other.mask.shape, "a case that was not scored gets a map, too"
+
+
+def test_both_kinds_are_scored_over_the_slices_that_have_them_and_over_all(guided):
+    _, _, scored, record, _ = guided
+    scores = record["selections"]["last"]["scores"]
+    assert list(scores) == ["GGO", "consolidation", "GGO, all slices", "consolidation, all slices", "clean"]
+    for kind, number in (("GGO", 1), ("consolidation", 2)):
+        having = sum(bool((case.mask == number).any()) for case in scored)
+        assert scores[kind]["n"]["Dice"] == having and scores[f"{kind}, all slices"]["n"]["Dice"] == len(scored)
+        assert (score(record, "Dice", protocol=kind) is None) == (having == 0)
+
+
+def test_a_record_of_table_iii_stands_in_both_of_its_tables(guided):
+    record = guided[3] | {"changed": {}}
+    for kind in ("GGO", "consolidation"):
+        comparison = compare(load_table(f"infnet/table3-{kind.lower()}"), [record], data="phantom", budget="smoke")
+        (line,) = [line for line in comparison.lines if line.records]
+        assert line.row.variant == GUIDED[1]
+        ours, expected = line.cells[f"{kind.lower()}_dice"].ours, score(record, "Dice", protocol=kind)
+        assert ours == expected if expected is not None else ours != ours
+
+
+def test_which_rows_have_more_than_one_training():
+    assert is_semi("infnet", "Semi-Inf-Net") and not is_semi("infnet", "Inf-Net")
+    assert is_guided(*GUIDED) and not is_guided("multiclass_unet", "Multi-class U-Net")
+    assert family("fcn8s", "FCN8s") == "labelling" and family("fcn8s", "") == "miniseg"
+    semi, plain = (
+        {"model": "infnet", "variant": v, "dataset": "semiseg", "fold": 0, "seed": 0, "budget": "paper",
+         "recipe": "infnet_short"} for v in ("Semi-Inf-Net", "Inf-Net")
+    )  # fmt: skip
+    how, own = PSEUDO["infnet_short"], 20 * (3 * 50 + 48)  # passes: 50 slices forward and back, 48 are scored
+    more = estimate(semi, []).seconds / estimate(plain, []).seconds
+    assert more == pytest.approx(1 + 3 * how.labels * how.epochs / own)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("infnet", "Semi-Inf-Net", "ct100", 1, 0, "paper"), "needs unlabelled slices, and ct100 has none"),
+        (("fcn8s", "FCN8s", "p9", 1, 0, "paper"), "tells kinds of infection apart, and p9 has none: .*semiseg"),
+    ],
+)
+def test_a_set_that_cannot_teach_it_is_told_at_once(words, line):
+    with pytest.raises(UserError, match=line):
+        trial(*words)
+
+
+def test_the_train_command_refuses_what_it_would_train_as_something_else(tmp_path, capsys):
+    words = ["train", "infnet", "--variant", "Semi-Inf-Net", "--recipe", "infnet_quick", "-o", str(tmp_path / "run")]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "40_train_one -p model=infnet" in told and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "recipe", "error", "line"),
+    [
+        (*GUIDED, "infnet_short", UserError, "has no kinds of infection.*multiclass_short"),
+        ("miniseg", "", "multiclass_short", UserError, "masks of infection alone.*choose released"),
+        ("infnet", "Inf-Net", "multiclass_short", UserError, "no soft masks"),
+        (*GUIDED, "multiclass_shrt", UnknownName, "Did you mean 'multiclass_short'"),
+    ],
+)
+def test_a_recipe_of_another_family_is_refused(model, variant, recipe, error, line):
+    with pytest.raises(error, match=line):
+        trial(model, variant, "semiseg", 0, 0, "paper", recipe=recipe)
+
+
+def test_a_labelling_run_follows_its_familys_settings():
+    run = trial(*GUIDED, "semiseg", 0, 0, "paper", recipe="multiclass_short")
+    assert run.recipe == SETTINGS["multiclass_short"].recipe and run.changed == {"recipe": "multiclass_short"}
+    assert run.guide("infnet_short").recipe.name == "infnet_short" and run.guide("infnet_short").seed == run.seed
