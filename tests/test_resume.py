@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.training import MiniSegLoss, load_checkpoint, train
 from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
+from covidseg.training.devices import Team
+from covidseg.training.loop import Run
+from covidseg.training.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
@@ -68,6 +72,48 @@ class StopsAt(MiniSegLoss):
 
 def never():
     raise AssertionError
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "killed before best.pt"])
+def test_a_slow_disk_is_written_to_less_often_and_the_best_epoch_is_not_lost(tmp_path, monkeypatch, cut):
+    dice = iter([0.1, 0.5, 0.3, 0.2, 0.4, 0.3])
+
+    def scores(model):
+        return {"val_miou": next(dice)}
+
+    recipe, kept = replace(RECIPE, epochs=6), []
+    whole = run(tmp_path / "whole", recipe=recipe, validation=scores, loss=StopsAt(-1, never))
+    assert whole.best_epoch == 2
+    monkeypatch.setattr(Run, "due", lambda self: len(self.rows) in (1, 4))  # as if epochs 2 and 3 came too fast
+    if cut:
+        monkeypatch.setattr(RunFolder, "save_best", lambda self: kept.append(len(self.run.rows)))
+    dice = iter([0.1, 0.5, 0.3, 0.2, 0.4, 0.3])
+    stop = StopsAt(recipe_steps(5) + 1, lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "slow", recipe=recipe, validation=scores, checkpoint_every=100, loss=stop)
+    assert len(load_checkpoint(tmp_path / "slow/last.pt")["training"]["rows"]) == 4
+    monkeypatch.undo()
+    dice = iter([0.4, 0.3])
+    resumed = run(tmp_path / "slow", recipe=recipe, validation=scores, loss=StopsAt(-1, never))
+    assert resumed.best_epoch == 2 and same_bits(resumed.weights["best"], whole.weights["best"])
+    assert same_bits(load_checkpoint(tmp_path / "slow/best.pt")["state"], whole.weights["best"])
+
+
+def recipe_steps(epochs: int) -> int:
+    """Of ten discs in batches of four at two scales."""
+    return epochs * len(RECIPE.scales) * (2 if RECIPE.drop_last else 3)
+
+
+def test_a_large_checkpoint_takes_a_tenth_of_the_time_and_the_last_epoch_is_always_written(tmp_path):
+    state = Run(tiny_net(), discs(), None, RECIPE, 0, CPU, Team(), None, None)
+    state.rows, state.saving, state.saved_at = [{}], 0.01, perf_counter()
+    assert state.due(), "a small one is written after every epoch"
+    state.saving = 2.0
+    assert not state.due()
+    state.saved_at -= 21
+    assert state.due()
+    state.saved_at, state.rows = perf_counter(), [{}] * RECIPE.epochs
+    assert state.due()
 
 
 def test_control_c_saves_the_step_it_came_in_and_the_run_goes_on_from_there(tmp_path):

@@ -37,7 +37,7 @@ def caption(comparison: Comparison) -> list[str]:
     table = comparison.table
     lines = [
         f"{table.paper}, {table.title}",
-        f"paper: {table.data}, {_range('fold', table.folds)}, {SELECTIONS[table.selection]}",
+        f"paper: {table.data}, {_folds(table.folds)}, {SELECTIONS[table.selection]}",
         f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {SELECTIONS[comparison.selection]}",
     ]
     if comparison.changed:
@@ -125,5 +125,11 @@ def _places(pairs: list[tuple]) -> str:
     return ", ".join(f"fold {fold} seed {seed}" for fold, seed in pairs)
 
 
-def _range(word: str, values: tuple[int, ...]) -> str:
-    return f"{word} {values[0]}" if len(values) == 1 else f"mean of {word}s {values[0]}-{values[-1]}"
+def _folds(folds: tuple[int, ...]) -> str:
+    """
+    >>> _folds((1, 2, 3)), _folds((4,)), _folds((0,))
+    ('mean of folds 1-3', 'fold 4', "the set's own test part")
+    """
+    if len(folds) > 1:
+        return f"mean of folds {folds[0]}-{folds[-1]}"
+    return f"fold {folds[0]}" if folds[0] else "the set's own test part"

@@ -15,7 +15,7 @@ from functools import partial
 from torch import Tensor, cat, nn, zeros_like
 
 from covidseg.errors import UserError
-from covidseg.models.backbones import create_backbone, load_backbone
+from covidseg.models.backbones import trunk
 from covidseg.models.infnet_wiring import RAUnit, Wiring, choose_wiring
 from covidseg.models.layers import corner_resize, refuse_smaller, resize
 from covidseg.models.registry import register
@@ -208,14 +208,12 @@ def _one_channel(C: int, kernel: int, wiring: Wiring) -> nn.Module:
 
 
 def _trunk(backbone: str | nn.Module, in_channels: int, imagenet, wiring: Wiring) -> nn.Module:
-    if isinstance(backbone, nn.Module):
-        return backbone
     options = {"in_channels": in_channels}
     if backbone == "res2net50" and wiring.unused:
         options["classes"] = 1000
-    if backbone.startswith("vgg16"):
+    if backbone in ("vgg16", "vgg16_bn"):
         options["pool"] = wiring.vgg_pool
-    return load_backbone(backbone, imagenet, **options) if imagenet else create_backbone(backbone, **options)
+    return trunk(backbone, imagenet, **options)
 
 
 ABLATIONS: dict[str, dict] = {  # Table IV, methods as printed; parameters, measured

@@ -29,6 +29,8 @@ from covidseg.training.soft_batches import batches_for
 __all__ = ["Run", "train"]
 
 LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each look waits for it
+SLOW_SAVE = 0.5  # seconds; checkpoints that take longer (Inf-Net's have 380 MB) are not written after every epoch
+SAVE_SHARE = 0.1  # but as often as they take this share of the time
 
 
 def train(
@@ -86,7 +88,8 @@ def train(
             run.learn(step)
             if run.iteration % run.batches.steps_per_epoch == 0:
                 row = run.close_epoch()
-                run.save()
+                if run.due() or interrupt.came:
+                    run.save()
                 if report and team.leads:
                     report(row)
             elif interrupt.came or run.iteration % checkpoint_every == 0:
@@ -109,6 +112,7 @@ class Run:
         self.format, self.files, self.scaler, self.doing_now = memory_format(device), None, None, None
         self.iteration, self.rows, self.loss_sum = 0, [], torch.zeros((), device=device)
         self.best, self.best_is_new, self.seconds, self.clock = None, False, 0.0, perf_counter()
+        self.saved_at, self.saving = self.clock, 0.0  # when the last checkpoint was written, and how long it took
 
     def prepare(self, precision: Precision, compile: bool, micro_batch: int | None) -> None:
         """The network as the steps call it. After a resume, for the wrapped copies share the loaded weights."""
@@ -216,13 +220,20 @@ class Run:
         """A copy of the weights on the CPU."""
         return {k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()}
 
+    def due(self) -> bool:
+        """Whether the end of an epoch is written down: always, unless writing would take too much of the time."""
+        ended = len(self.rows) >= self.recipe.epochs or self.out_of_patience()
+        return ended or self.saving < SLOW_SAVE or perf_counter() - self.saved_at >= self.saving / SAVE_SHARE
+
     def save(self) -> None:
         self.check_loss()
+        begin = perf_counter()
         if self.files and self.team.leads:
             self.files.save_last()
             if self.best_is_new:  # after last.pt: `RunFolder._best_state` mends a kill between the two
                 self.files.save_best()
-        self.best_is_new = False
+        self.best_is_new, self.saved_at = False, perf_counter()
+        self.saving = self.saved_at - begin
 
     def finish(self) -> History:
         self.model.to(memory_format=torch.contiguous_format).eval()

@@ -65,17 +65,20 @@ class RunFolder:
         run.iteration, run.rows, run.seconds = state["iteration"], state["rows"], state["seconds"]
         run.loss_sum = state["loss_sum"].to(run.device)
         if run.rows:
-            run.best = self._best_state(record["state"])
+            run.best = self._best_state(record["state"], state.get("best"))
             write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
         set_random_state(state["random"], run.device)
 
-    def _best_state(self, last_state: dict) -> dict:
-        """What best.pt holds; if a kill came between last.pt and best.pt, the last epoch is the best one."""
+    def _best_state(self, last_state: dict, pending: dict | None) -> dict:
+        """What best.pt holds, or should hold, if a kill came between last.pt and best.pt: the last epoch's weights.
+
+        pending : weights of an earlier epoch, which last.pt kept because best.pt did not hold them yet
+        """
         epoch = best_epoch(self.run.rows)
         if self.best.exists() and (best := load_checkpoint(self.best))["about"]["row"]["epoch"] == epoch:
             return best["state"]
         self.run.best_is_new = True
-        return last_state
+        return pending or last_state
 
     def _same_run(self, record: dict) -> None:
         way_out = "choose another folder, or begin afresh with resume=False"
@@ -102,6 +105,7 @@ class RunFolder:
             "loss_sum": run.loss_sum.cpu(),
             "seconds": run.seconds + perf_counter() - run.clock,
             "random": random_state(run.device),
+            "best": run.best if run.best_is_new and best_epoch(run.rows) < len(run.rows) else None,
         }
         self._save(self.last, run.state(), run.rows[-1] if run.rows else {}, training)
         write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
