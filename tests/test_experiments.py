@@ -8,7 +8,7 @@ from toy_records import toy_record
 
 from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
-from covidseg.experiments import compare, costs, list_tables, load_table, show, tables
+from covidseg.experiments import compare, costs, list_tables, load_table, show, variant_options
 from covidseg.experiments.costs import Cost, estimate, in_time, total
 from covidseg.training import LESSON
 
@@ -20,7 +20,7 @@ def test_every_row_of_a_table_is_a_network_that_can_be_built_and_a_line_of_the_p
     table = load_table(name)
     for row in table.rows:
         if row.model:  # else the row shows printed numbers alone
-            tables.variant_options(row.model, row.variant)
+            variant_options(row.model, row.variant)
         for metric in table.metrics:
             assert not math.isnan(compare(table, []).lines[table.rows.index(row)].cells[metric.column].paper)
 
@@ -56,8 +56,8 @@ def test_a_tables_runs_are_rows_times_folds_times_seeds():
     ("call", "hint"),
     [
         (lambda: load_table("miniseg/tabel2"), "Did you mean 'miniseg/table2'"),
-        (lambda: tables.variant_options("miniseg", "SBB"), "Did you mean 'SB'"),
-        (lambda: tables.variant_options("minisg", "SB"), "Did you mean 'miniseg'"),
+        (lambda: variant_options("miniseg", "SBB"), "Did you mean 'SB'"),
+        (lambda: variant_options("minisg", "SB"), "Did you mean 'miniseg'"),
         (lambda: load_table("miniseg/table2").metric("dcs"), "Did you mean 'dsc'"),
     ],
 )

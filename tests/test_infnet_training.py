@@ -20,9 +20,9 @@ from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
 from covidseg.experiments import costs, list_tables, load_table, settings, variant_options
+from covidseg.experiments.networks import family
 from covidseg.experiments.one import trial
 from covidseg.experiments.settings import parts
-from covidseg.experiments.tables import family
 from covidseg.losses_soft import edge_bce, structure_loss
 from covidseg.metrics import segmentation_scores
 from covidseg.training import (

@@ -188,7 +188,15 @@ def test_a_table_without_a_source_is_refused(checkout):
         committed.rewrite(checkout, check=True)
 
 
+def test_a_block_can_show_some_columns():
+    block = "<!-- results: miniseg/table2 data=phantom metrics=dsc,miou -->\n<!-- /results -->"
+    head = committed.update_blocks(block, [toy_record("SB")], "README.md").split("\n\n")[1].splitlines()[0]
+    assert head.index("DSC") < head.index("mIoU") and "SEN" not in head and head.count("phantom") == 2
+
+
 def test_a_block_with_a_misspelt_source_is_refused(checkout):
+    with pytest.raises(UnknownName, match="Did you mean 'miou'"):
+        committed.update_blocks("<!-- results: miniseg/table2 metrics=mio -->\n<!-- /results -->", [], "README.md")
     with pytest.raises(UnknownName, match="Did you mean 'miniseg/table2'"):
         committed.update_blocks("<!-- results: minise/table2 -->\n<!-- /results -->", [], "README.md")
     with pytest.raises(UserError, match="README.md: a results block knows data"):

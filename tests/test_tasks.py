@@ -8,9 +8,9 @@ from covidseg.data import load_dataset
 from covidseg.errors import UnknownName, UserError
 from covidseg.experiments import compare, load_table
 from covidseg.experiments.costs import estimate
+from covidseg.experiments.networks import family, is_guided, is_semi
 from covidseg.experiments.one import trial
 from covidseg.experiments.settings import PSEUDO
-from covidseg.experiments.tables import family, is_guided, is_semi
 from covidseg.multiclass import SETTINGS
 from covidseg.results import SELECTIONS, score
 

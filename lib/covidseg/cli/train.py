@@ -68,8 +68,8 @@ def train(
     from covidseg.data import load_dataset
     from covidseg.errors import UserError
     from covidseg.experiments import variant_options
+    from covidseg.experiments.networks import family, is_semi
     from covidseg.experiments.settings import parts
-    from covidseg.experiments.tables import family, is_semi
     from covidseg.training import recipe as named_recipe
     from covidseg.training import train as run
     from covidseg.training.history import describe

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from covidseg.experiments.compare import Comparison, compare
 from covidseg.experiments.costs import estimate
+from covidseg.experiments.networks import variant_options, variants
 from covidseg.experiments.settings import settings
-from covidseg.experiments.tables import Table, list_tables, load_table, root_folder, variant_options, variants
+from covidseg.experiments.tables import Table, list_tables, load_table, root_folder
 from covidseg.results import find_records
 
 __all__ = [

@@ -7,17 +7,19 @@ between two comments, which name its source:
     ...
     <!-- /results -->
 
-Any further NAME=VALUE is a parameter that those runs changed, such as recipe=short.
+metrics=dice,mae shows some columns of the paper's table instead of all. Any further NAME=VALUE is a parameter that
+those runs changed, such as recipe=short.
 """
 
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 from covidseg.errors import UserError
 from covidseg.experiments.compare import BUDGETS, compare, in_words, read_changed
 from covidseg.experiments.show import as_csv, as_markdown
-from covidseg.experiments.tables import PHANTOM, list_tables, load_table
+from covidseg.experiments.tables import PHANTOM, Table, list_tables, load_table
 from covidseg.results import SELECTIONS, find_records, save_record
 
 BLOCK = re.compile(r"(<!-- results: (?P<source>[^>]*?) -->\n)(?P<body>.*?)(<!-- /results -->)", re.S)
@@ -64,8 +66,8 @@ def update_blocks(text: str, records: list[dict], where: str) -> str:
     """``text`` with the inside of every results block made anew."""
 
     def one(match: re.Match) -> str:
-        name, choices = _source(match["source"], where)
-        comparison = compare(load_table(name), records, **choices)
+        table, choices = _source(match["source"], where)
+        comparison = compare(table, records, **choices)
         if not comparison.records:
             raise UserError(f"{where}: the block {match['source']!r} has no record behind it.")
         return f"{match[1]}{as_markdown(comparison)}\n{match[4]}"
@@ -73,14 +75,17 @@ def update_blocks(text: str, records: list[dict], where: str) -> str:
     return BLOCK.sub(one, text)
 
 
-def _source(text: str, where: str) -> tuple[str, dict]:
+def _source(text: str, where: str) -> tuple[Table, dict]:
     name, *assignments = text.split()
     choices = dict(word.partition("=")[::2] for word in assignments)
+    table = load_table(name)
+    if "metrics" in choices:
+        table = replace(table, metrics=tuple(map(table.metric, choices.pop("metrics").split(","))))
     changed = {word: choices.pop(word) for word in list(choices) if word not in CHOICES}
     try:
-        return name, choices | {"changed": read_changed(changed)}
+        return table, choices | {"changed": read_changed(changed)}
     except UserError as error:
-        raise UserError(f"{where}: a results block knows {', '.join(CHOICES)}; else, {error}") from None
+        raise UserError(f"{where}: a results block knows {', '.join(CHOICES)}, metrics; else, {error}") from None
 
 
 def _csv(path: Path, records: list[dict]) -> str:

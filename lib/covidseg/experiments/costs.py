@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import mean
 
+from covidseg.experiments.networks import SEMI, family, is_guided, is_semi, variant_options
 from covidseg.experiments.settings import ALL_PSEUDO, GUIDES, PSEUDO, settings
-from covidseg.experiments.tables import SEMI, family, is_guided, is_semi, variant_options
 
 # Multiply-accumulates per second of a training step on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's
 # depthwise convolutions wait for memory: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512. Inf-Net's compute: 28e9 at 96 x 96.

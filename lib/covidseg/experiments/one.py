@@ -11,9 +11,10 @@ import torch
 
 from covidseg.data import CaseDataset, list_datasets, load_dataset
 from covidseg.errors import UserError, unknown_name
+from covidseg.experiments.networks import SEMI, family, is_guided, is_semi, variant_options
 from covidseg.experiments.settings import WITH_KINDS, WITH_POOL, Settings, parts, settings
 from covidseg.experiments.source import source_key
-from covidseg.experiments.tables import PHANTOM, SEMI, family, is_guided, is_semi, variant_options
+from covidseg.experiments.tables import PHANTOM
 from covidseg.experiments.tasks import Segmentation, task_of
 from covidseg.models import create_model
 from covidseg.multiclass import SETTINGS as LABELLING

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.experiments.tables import PHANTOM, family
+from covidseg.experiments.networks import family
+from covidseg.experiments.tables import PHANTOM
 
 # Slices with infection in the training part and the scored part of a fold, mean over MiniSeg's five folds.
 FOLD_SIZES = {"ct100": (79, 20), "semiseg": (79, 20), "p9": (319, 54), "p20": (1475, 369), "p1110": (628, 157)}

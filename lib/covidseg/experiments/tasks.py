@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from covidseg.data import load_dataset
+from covidseg.experiments.networks import family, is_guided, is_semi
 from covidseg.experiments.settings import ALL_PSEUDO, GUIDES, PSEUDO
-from covidseg.experiments.tables import PHANTOM, family, is_guided, is_semi
+from covidseg.experiments.tables import PHANTOM
 from covidseg.inference import predict
 from covidseg.metrics import Scores, segmentation_scores
 from covidseg.multiclass import (
