@@ -9,8 +9,8 @@ import covidseg
 PACKAGE = Path(covidseg.__file__).parent
 # Modules and packages whose code decides a score. Plots, commands, this package's tables and prose decide none.
 NUMERIC = (
-    "data", "experiments/one", "experiments/settings", "inference", "losses", "losses_soft", "metrics", "models",
-    "multiclass", "profiling", "semisupervised", "training",
+    "data", "experiments/networks", "experiments/one", "experiments/settings", "experiments/tasks", "inference",
+    "losses", "losses_soft", "metrics", "models", "multiclass", "profiling", "semisupervised", "training",
 )  # fmt: skip
 
 
