@@ -163,6 +163,15 @@ def test_the_prior_is_normalised_as_if_it_were_a_picture():
         assemble(greys, priors, preprocessing, 3)
 
 
+def test_a_run_goes_on_only_with_the_priors_it_began_with(tmp_path):
+    cases = [lesions(k) for k in range(4)]
+    setting = replace(TINY, recipe=replace(TINY.recipe, epochs=1))
+    train_labelling(Labeller(), guided_slices(cases), setting, out=tmp_path)
+    other = {case.id: np.zeros(case.mask.shape) for case in cases}
+    with pytest.raises(UserError, match="another run: train_fingerprint"):
+        train_labelling(Labeller(), guided_slices(cases, other), setting, out=tmp_path)
+
+
 def test_a_network_that_nobody_guides_reads_the_slice_alone():
     cases = [lesions(k) for k in range(4)]
     greys, preprocessing = torch.rand(2, 1, 4, 4), Preprocessing()

@@ -55,7 +55,7 @@ class Segmentation:
 
     def learn(self, network, train_set, scored, **options) -> History:
         """Train in place. options : as for `covidseg.training.train` (device, out, resume, ...)."""
-        return train(network, train_set, scored, self.trial.recipe, **self._own(network), **options)
+        return train(network, train_set, scored, self.trial.recipe, **self._named, **options)
 
     def scores(self, network, cases) -> dict[str, Scores]:
         """By protocol."""
@@ -66,7 +66,9 @@ class Segmentation:
         """What the network draws on a case, uint8 (H, W)."""
         return predict(network, case.image, intensity=case.intensity)
 
-    def _own(self, network) -> dict:
+    @property
+    def _named(self) -> dict:
+        """What every training of the run's own network is told."""
         return {"seed": self.trial.seed, "name": self.trial.model, "options": self.trial.options}
 
     def _before(self, history: History) -> None:
@@ -84,10 +86,8 @@ class SemiSupervised(Segmentation):
         labels = self._labels(how, train_set, Path(out), options)
         first = replace(recipe, name=f"{recipe.name}_pseudo", epochs=min(how.epochs, recipe.epochs))
         self.facts = {"pseudo": {"labels": len(labels), "epochs": first.epochs, "of": self.source}}
-        doctors = soft_slices(train_set)
-        histories = train_semi(
-            network, labels, doctors, scored, first=first, second=recipe, out=out, **self._own(network), **options
-        )
+        steps = {"first": first, "second": recipe, "out": out}
+        histories = train_semi(network, labels, soft_slices(train_set), scored, **steps, **self._named, **options)
         self._before(histories.pseudo)
         return histories.labelled
 
@@ -96,26 +96,21 @@ class SemiSupervised(Segmentation):
         return "Algorithm 1" if self.trial.dataset == PHANTOM else "the authors, upright"
 
     def _labels(self, how, train_set, out: Path, options: dict):
-        if self.trial.dataset != PHANTOM:
-            names = authors_pseudo_labels().ids
-            return authors_pseudo_labels(ids=names[:: max(1, len(names) // how.labels)], upright=True)
+        if self.trial.dataset == PHANTOM:
+            return self._made_here(how, train_set, out, options)
+        names = authors_pseudo_labels().ids
+        return authors_pseudo_labels(ids=names[:: max(1, len(names) // how.labels)], upright=True)
+
+    def _made_here(self, how, train_set, out: Path, options: dict):
+        """Algorithm 1, by an Inf-Net that learned from the masks alone."""
         teacher = replace(self.trial, variant="Inf-Net")
         network = teacher.network()
         self._before(teacher.learn(network, train_set, None, out=out / "teacher", **options))
         plan = PLANS[how.plan]
         plan = replace(plan, recipe=at_side(plan.recipe, self.trial.recipe.base_side))
         pool = unlabelled_slices(load_dataset(PHANTOM, n=how.labels, **self.trial.data_options))
-        device = options.get("device", "auto")
-        found = label_pool(
-            network,
-            soft_slices(train_set),
-            pool,
-            plan,
-            seed=self.trial.seed,
-            out=out / "labels",
-            device=device,
-            batch=8,
-        )
+        place = {"out": out / "labels", "device": options.get("device", "auto"), "batch": 8}
+        found = label_pool(network, soft_slices(train_set), pool, plan, seed=self.trial.seed, **place)
         greys = {item.id: item.grey for item in pool}
         return [label.soft_slice(greys[label.source]) for label in found]
 
@@ -139,7 +134,7 @@ class Labelling(Segmentation):
             slices, held = guided_slices(train_set), guided_slices(scored, self.priors)
         else:
             slices, held = plain_slices(train_set), plain_slices(scored)
-        return train_labelling(network, slices, setting, scored=held, out=out, **self._own(network), **options)
+        return train_labelling(network, slices, setting, scored=held, out=out, **self._named, **options)
 
     def _learn_to_guide(self, train_set, out: Path, options: dict) -> None:
         guide = self.trial.guide(GUIDES.get(self.trial.recipe.name, "infnet_released"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
@@ -199,6 +200,13 @@ class MultiClassBatches(SliceBatches):
             raise UserError(f"Recipe {recipe.name!r}: augment={recipe.augment!r} does not fit labelling: use 'none'.")
         super().__init__(_Cache(slices, targets, recipe.antialias, device), recipe, preprocessing, seed, channels)
         _shares(channels, self.cache.guided)
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) over ids, slices, priors and classes: a run goes on only with what it began with."""
+        digest = sha256("\0".join(s.id for s in self.cache.slices).encode())
+        for layers, one in zip(self.cache.inputs, self.cache.slices, strict=True):
+            digest.update(layers.cpu().numpy().tobytes() + one.classes.tobytes())
+        return digest.hexdigest()
 
     def normalise(self, pairs: Tensor) -> Tensor:
         """(b, 2, H, W), slice and prior -> the input (b, channels, H, W)."""
