@@ -140,9 +140,7 @@ def test_an_interrupt_ends_the_notebooks_that_run(tmp_path):
     source = save(code_notebook(notes), tmp_path)
     main_alone = [sys.executable, "-c", "import sys, covidseg.cli; sys.exit(covidseg.cli.main())"]
     line = [*main_alone, "notebooks", "run", str(source), "-o", str(tmp_path / "out")]
-    heed = partial(
-        signal.signal, signal.SIGINT, signal.SIG_DFL
-    )  # a background job ignores it
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background job ignores it
     child = subprocess.Popen(line, stderr=subprocess.PIPE, start_new_session=True, text=True, preexec_fn=heed)
     wait_for((tmp_path / "pid").is_file)
     child.send_signal(signal.SIGINT)
