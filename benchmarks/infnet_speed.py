@@ -6,7 +6,7 @@
 forward : Inf-Net at 352 x 352 over MiniSeg at 512 x 512, eval mode, eager, one slice. It multiplies 29 times as often,
     but in dense convolutions, which a processor does some ten times faster than MiniSeg's depthwise ones
 floor : the same with one large matrix product of as many multiplications in Inf-Net's place, which is about the most
-    that the processor can do: no float32 network of this size comes below it
+    that the processor can do in float32
 training : optimiser steps per second at three scales, ours over plain (aim: at least 1.0). Plain is what one writes
     first: every step reads its samples as PIL pictures, resizes them one by one, then resizes the batch to its scale,
     makes the weights anew for each of the four maps, and cuts the gradients parameter by parameter

@@ -54,7 +54,11 @@ class Segmentation:
         self.headlines = HEADLINES | ({"Inf-Net's Dice": ("infnet", "Dice")} if soft else {})
 
     def learn(self, network, train_set, scored, **options) -> History:
-        """Train in place. options : as for `covidseg.training.train` (device, out, resume, ...)."""
+        """Train in place on cases, with the first weights of the trial's seed; ``scored`` : cases, or None.
+
+        options : as for `covidseg.training.train` (device, out, resume, ...). Raises UserError as that does, and where
+        a set that the run needs beside its own is not on this machine.
+        """
         return train(network, train_set, scored, self.trial.recipe, **self._named, **options)
 
     def scores(self, network, cases) -> dict[str, Scores]:
@@ -121,10 +125,10 @@ class Labelling(Segmentation):
     """
 
     guide = None  # trained network
-    headlines = {f"Dice of {kind}": (kind, "Dice") for kind in INFECTION}
 
     def __init__(self, trial):
-        self.trial, self.seconds, self.facts, self.priors = trial, 0.0, {}, {}
+        super().__init__(trial)
+        self.headlines, self.priors = {f"Dice of {kind}": (kind, "Dice") for kind in INFECTION}, {}
 
     def learn(self, network, train_set, scored, *, out, **options) -> History:
         setting = replace(LABELLING[self.trial.recipe.name], recipe=self.trial.recipe)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from covidseg.data.transforms import Scale
 from covidseg.errors import UserError, unknown_name
 from covidseg.losses import class_weights_miniseg, cross_entropy
+from covidseg.metrics.overlap import mean_iou
 from covidseg.multiclass.inputs import TARGETS, GuidedSlice, MultiClassBatches
 from covidseg.multiclass.targets import CLASSES, one_hot
 from covidseg.training.batches import fit_preprocessing
@@ -192,9 +193,8 @@ def _validate(held: MultiClassBatches, loss: MultiClassLoss, model: nn.Module) -
         losses += [float(loss(logits, target))] * len(pairs)
         table += torch.bincount((len(CLASSES) * target + logits.argmax(1)).flatten(), minlength=len(table)).cpu()
     table = table.view(len(CLASSES), -1).double()  # truth x prediction, pixels
-    hit, sizes = table.diag(), table.sum(0) + table.sum(1)
-    iou, dice = hit / (sizes - hit).clamp(min=1), 2 * hit / sizes.clamp(min=1)
-    return {"val_loss": sum(losses) / len(losses), "val_miou": float(iou.mean()), "val_dice": float(dice[1:].mean())}
+    dice = 2 * table.diag() / (table.sum(0) + table.sum(1)).clamp(min=1)
+    return {"val_loss": sum(losses) / len(losses), "val_miou": mean_iou(table), "val_dice": float(dice[1:].mean())}
 
 
 def xavier_uniform(model: nn.Module) -> nn.Module:
