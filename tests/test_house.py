@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
 
 LEVELS = [
     {"checkout", "errors", "files", "progress", "provenance"},
-    {"losses", "metrics", "models.layers", "data.phantom"},
+    {"losses", "metrics", "models.layers", "models.fast_layers", "data.phantom"},
     {"models", "data"},
     {"training", "inference", "profiling", "attention", "semisupervised", "multiclass"},
     {"results", "experiments", "plotting", "pictures", "diagrams", "scan"},

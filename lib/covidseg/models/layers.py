@@ -6,6 +6,7 @@ from torch import Tensor, cat, nn
 from torch.nn import functional as F
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.models.fast_layers import HalvingConv2d, PReLU
 
 __all__ = [
     "ASPP",
@@ -25,7 +26,7 @@ __all__ = [
 
 def activation(kind: str, channels: int) -> nn.Module:
     """``prelu`` has one learned slope per channel (start 0.25), ``relu`` none."""
-    kinds = {"prelu": lambda: nn.PReLU(channels), "relu": lambda: nn.ReLU(inplace=True)}
+    kinds = {"prelu": lambda: PReLU(channels), "relu": lambda: nn.ReLU(inplace=True)}
     if kind not in kinds:
         raise unknown_name("activation", kind, kinds)
     return kinds[kind]()
@@ -39,7 +40,8 @@ def pointwise(c_in: int, c_out: int, *, groups: int = 1, bias: bool = False) -> 
 def depthwise(channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """One k x k filter per channel (no mixing), padded so that stride 1 keeps the size."""
     padding = dilation * (kernel - 1) // 2
-    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+    conv = HalvingConv2d if stride == 2 and dilation % 2 == 0 and kernel % 2 == 1 else nn.Conv2d
+    return conv(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -193,7 +193,8 @@ class MiniSeg(nn.Module):
         for stage in self.stages:
             E, Q = stage(E, Q)
             Es.append(E)  # B, C_i, H/2^i, W/2^i
-        P = [head(D) for head, D in zip(self.heads, self.decode(Es), strict=False)]  # logits at the size of D
+        # logits at the size of D; so few channels are resized faster in the plain memory order
+        P = [head(D).contiguous() for head, D in zip(self.heads, self.decode(Es), strict=False)]
         if self.training and self.aux:
             P = [resize(p, I.shape[-2:]) for p in P]  # (16) 4 x [B, num_classes, H, W]
             return P[0], P[1:]
