@@ -9,7 +9,7 @@ from covidseg.errors import UnknownName, UserError
 from covidseg.experiments import compare, load_table
 from covidseg.experiments.costs import estimate
 from covidseg.experiments.networks import family, is_guided, is_semi
-from covidseg.experiments.one import trial
+from covidseg.experiments.one import recipe_for, trial
 from covidseg.experiments.settings import PSEUDO
 from covidseg.multiclass import SETTINGS
 from covidseg.results import SELECTIONS, score
@@ -85,6 +85,19 @@ def test_which_rows_have_more_than_one_training():
     how, own = PSEUDO["infnet_short"], 20 * (3 * 50 + 48)  # passes: 50 slices forward and back, 48 are scored
     more = estimate(semi, []).seconds / estimate(plain, []).seconds
     assert more == pytest.approx(1 + 3 * how.labels * how.epochs / own)
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "recipe", "lr"),
+    [
+        ("fcn8s", "FCN8s", "multiclass_short", 3e-4),  # no BatchNorm: Adam at 5e-3 would throw the weights away
+        ("fcn8s", "FCN8s", "multiclass_released", 1e-2),  # the authors' own rate, of SGD, stays
+        ("multiclass_unet", "Multi-class U-Net", "multiclass_short", 5e-3),
+        ("fcn8s", "", "released", 1e-3),  # MiniSeg's rival of this name has BatchNorm
+    ],
+)
+def test_the_rate_is_lowered_only_where_a_network_needs_it(model, variant, recipe, lr):
+    assert recipe_for(recipe, model, variant).lr == lr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 
 from covidseg.data import CaseDataset, list_datasets, load_dataset
 from covidseg.errors import UserError, unknown_name
-from covidseg.experiments.networks import SEMI, family, is_guided, is_semi, variant_options
+from covidseg.experiments.networks import LARGEST_RATE, SEMI, family, is_guided, is_semi, variant_options
 from covidseg.experiments.settings import WITH_KINDS, WITH_POOL, Settings, parts, settings
 from covidseg.experiments.source import source_key
 from covidseg.experiments.tables import PHANTOM
@@ -148,7 +148,10 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
 
 
 def recipe_for(name: str, model: str, variant: str) -> Recipe:
-    """The recipe of that name. Raises UnknownName, and UserError for one that this run cannot follow."""
+    """The recipe of that name, its rate lowered where the network needs it (`LARGEST_RATE`).
+
+    Raises UnknownName, and UserError for one that this run cannot follow.
+    """
     kind, labelling = family(model, variant), {key: setting.recipe for key, setting in LABELLING.items()}
     if name not in RECIPES | labelling:
         raise unknown_name("recipe", name, RECIPES | labelling)
@@ -158,7 +161,9 @@ def recipe_for(name: str, model: str, variant: str) -> Recipe:
     )
     if name not in fits:
         raise UserError(f"recipe={name} has no {lack}, which {model} {variant} learns: choose {', '.join(fits)}.")
-    return fits[name]
+    how = fits[name]
+    gentle = kind == "labelling" and how.optimizer == "adam" and model in LARGEST_RATE  # the authors' recipe is SGD
+    return replace(how, lr=min(how.lr, LARGEST_RATE[model])) if gentle else how
 
 
 def _refuse(wanted: bool, variant: str, what: str, dataset: str, able: tuple[str, ...]) -> None:

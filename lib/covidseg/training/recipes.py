@@ -206,10 +206,10 @@ INFNET_RELEASED = Recipe(
     name="infnet_released",
     optimizer="adam", lr=1e-4, weight_decay=0.0,   # paper and code
     epochs=99, batch=24,                           # code: epochs 1 to 99, the snapshot "100" is the 99th; paper 100, 16
-    schedule="compounding",                        # code; the paper has a constant rate. At epoch 52 it is below 1e-9
+    schedule="compounding",                        # code; the paper has a constant rate. It is 1e-7 at epoch 52
     step_epochs=50, step_factor=0.1,               # code
     loss="infnet_plain_bce",                       # code: the weights of the BCE cancel; the paper weighs it
-    base_side=352, scales=multi_scale(352),        # code; the paper is silent
+    base_side=352, scales=multi_scale(352),        # paper, "Semi-supervised Inf-Net", and code
     order="batch",                                 # code
     clamp=0.5,                                     # code; the paper is silent
     augment="none", drop_last=False,               # code
