@@ -17,7 +17,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from toy_notebooks import save
 
-from covidseg.batch import command, keys, locks, plan, plan_file, summary, work, worker
+from covidseg.batch import cluster, command, keys, locks, plan, plan_file, summary, work, worker
 from covidseg.cli import main
 from covidseg.errors import UserError
 from covidseg.experiments import source
@@ -143,6 +143,16 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "grid.yaml").write_text("grid: [1,\n  2")
     with pytest.raises(UserError, match="grid.yaml is not YAML"):
         plan_file(tmp_path / "grid.yaml", {})
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_grid_without_a_run_is_refused(more, tmp_path, capsys):
+    (tmp_path / "empty.yaml").write_text("[]")
+    assert main(["batch", str(tmp_path / "empty.yaml"), "-o", str(tmp_path / "out"), *more]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith(f"covidseg: {tmp_path / 'empty.yaml'} is an empty list")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_tables_batch_is_its_grid_of_train_one():
@@ -335,6 +345,33 @@ def test_a_run_of_other_code_is_not_taken_for_this_one(tmp_path, notebook, execu
     assert work.do(run | {"key": "f" * 64}, tmp_path, 60)["status"] == "done"
 
 
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"done"', "{}", "[", '{"status": 3, "error": null}'])
+def test_a_damaged_batch_json_is_no_finished_run_and_no_interrupted_one(text, tmp_path, notebook, executed):
+    run = run_of(notebook).to_dict()
+    for folder in (tmp_path / run["name"], tmp_path / f"{run['name']}.failed"):
+        folder.mkdir()
+        (folder / "batch.json").write_text(text)
+    assert work.finished(tmp_path, run) is None
+    executed[0].append(("done", ""))
+    assert work.do(run, tmp_path, 60)["status"] == "done"
+
+
+def test_the_sweep_removes_its_own_litter_and_no_file_of_yours(tmp_path):
+    run, hexed = plan("40_train_one", [{"dataset": "phantom"}])[0].name, "0123456789abcdef" * 2
+    litter = {f".clock.{hexed}", ".summary.csv.part", ".index.html.4711.part", f".runs.json.{hexed}.part"}
+    litter |= {f"{run}.lock.{hexed}"}
+    yours = {".bashrc", ".env", ".gitignore", ".clock", ".clock.mine", ".notes.part", f".photo.{hexed}.part"}
+    yours |= {f".{hexed}", "summary.csv", "letter.lock.old", f"letter.lock.{hexed}", f"{run}.lock.old", f"x.{hexed}"}
+    for name in litter | yours:
+        (tmp_path / name).touch()
+    work.sweep(tmp_path, [])
+    assert set(os.listdir(tmp_path)) == litter | yours  # just written: another batch may be at it
+    for name in litter | yours:
+        os.utime(tmp_path / name, (time.time() - 2 * work.LITTER,) * 2)
+    work.sweep(tmp_path, [])
+    assert set(os.listdir(tmp_path)) == yours
+
+
 def test_workers_share_the_gpus_round_and_round(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 6")
     gpus = worker.visible_gpus()
@@ -356,6 +393,67 @@ def test_the_summary_lists_parameters_results_and_failures_first():
     assert page.index("b.failed/90_toy.html") < page.index("a/90_toy.html")
     assert "Batch &lt;x&gt;" in page and "&lt;ValueError&gt;" in page and "default-src 'none'" in page
     assert summary.verdict(told) == "2 runs: 1 done, 1 failed."
+
+
+class Process:
+    def __init__(self):
+        self.ended = False
+
+    def terminate(self):
+        self.ended = True
+
+
+def test_a_batch_that_is_stopped_ends_its_own_runs_and_no_other_batchs(monkeypatch):
+    mine, theirs = Process(), Process()
+    monkeypatch.setattr(worker, "_running", {mine: "a", theirs: "b"})
+    assert worker.stop_running("a") == 1
+    assert mine.ended and not theirs.ended
+
+
+@pytest.fixture
+def client():
+    """A dask client whose worker is a thread of this process."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_a_run_that_others_do_or_stop_is_looked_at_again_but_not_at_once(tmp_path, notebook, client, monkeypatch):
+    log = tmp_path / "looks.txt"
+
+    def look(run, folder, timeout, batch):
+        with log.open("a") as file:
+            file.write(f"{run['parameters']['seed']} {time.monotonic()} {batch}\n")
+        looks = sum(line.startswith("1 ") for line in log.read_text().splitlines())
+        if run["parameters"]["seed"] == 1:
+            return run | {"status": ("busy", "stopped", "done")[looks - 1]}
+        time.sleep(0.7)
+        return run | {"status": "done"}
+
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
+    monkeypatch.setattr(worker, "run_on_worker", look)
+    runs = [run_of(notebook, seed=seed) for seed in (1, 2)]
+    told = list(cluster._as_they_come(client, runs, tmp_path, 60, "this batch"))
+    assert [(one["parameters"]["seed"], one["status"]) for one in told] == [(2, "done"), (1, "done")]
+    looks = [line.split(maxsplit=2) for line in log.read_text().splitlines()]
+    times = [float(when) for seed, when, _ in looks if seed == "1"]
+    assert len(times) == 3 and min(b - a for a, b in zip(times, times[1:], strict=False)) >= 1.0
+    assert {batch for *_, batch in looks} == {"this batch"}
+
+
+def test_a_result_comes_while_another_run_is_busy(tmp_path, notebook, client, monkeypatch):
+    def look(run, folder, timeout, batch):
+        return run | {"status": "busy" if run["parameters"]["seed"] == 1 else "done"}
+
+    monkeypatch.setattr(worker, "run_on_worker", look)
+    runs = [run_of(notebook, seed=seed) for seed in (1, 2, 3)]
+    begin, coming = time.monotonic(), cluster._as_they_come(client, runs, tmp_path, 60, "this batch")
+    assert {next(coming)["parameters"]["seed"] for _ in range(2)} == {2, 3}
+    assert time.monotonic() - begin < cluster.PATIENCE
 
 
 def test_planning_a_batch_loads_no_dask():
@@ -499,6 +597,12 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, notebook, capsys):
     assert main(["batch", str(path), "-o", str(tmp_path / "out"), "--scheduler", f"tcp://127.0.0.1:{free_port()}"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("covidseg: No scheduler answers at tcp://127.0.0.1:") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["foo", "127.0.0.1:8786", "http://10.0.0.5:8786", "tcp://foo"])
+def test_what_is_no_schedulers_address_is_refused_without_trying_it(address):
+    with pytest.raises(UserError, match="is no address of a scheduler: .* tcp://10.0.0.5:8786"):
+        cluster.connect(scheduler=address).__enter__()
 
 
 KILLS = 20

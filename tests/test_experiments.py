@@ -116,10 +116,16 @@ def test_runs_with_a_changed_parameter_are_a_table_of_their_own():
     assert {fact["changed"] for fact in comparison.facts()} == {"recipe=short epochs=20"}
 
 
-def test_a_run_done_twice_counts_once_and_the_later_one_holds():
-    records = [toy_record("SB", hit=3), toy_record("SB", hit=4)]
-    got = cell(compare(load_table("miniseg/table2"), records), "SB")
-    assert got.n == 1 and got.ours == pytest.approx(77.5, abs=1e-4)
+def test_a_run_done_twice_counts_once_and_the_later_one_holds_in_whatever_folder_it_lies():
+    later, earlier = (
+        toy_record("SB", hit=hit, provenance={"code": "0.1.0", "started": f"2026-{month}-01T00:00:00+00:00"})
+        for hit, month in ((4, "12"), (3, "01"))
+    )
+    for records in ([earlier, later], [later, earlier]):
+        comparison = compare(load_table("miniseg/table2"), records)
+        got = cell(comparison, "SB")
+        assert got.n == 1 and got.ours == pytest.approx(77.5, abs=1e-4)
+        assert "Left out, since the runs were done again later: 1." in show.as_text(comparison)
 
 
 def test_the_papers_own_data_are_preferred_to_phantoms():
@@ -194,8 +200,10 @@ def test_without_any_run_macs_and_slices_give_an_estimate_on_a_cpu_only():
     assert estimate(RUN | {"device": "cuda"}, [toy_record("SB")]).seconds is None
 
 
-def test_a_run_of_another_length_is_not_told_by_runs_of_the_usual_one():
+def test_a_run_of_another_length_or_size_is_not_told_by_runs_of_the_usual_one():
     assert "estimated" in estimate(RUN | {"epochs": 4}, [toy_record("SB")]).basis
+    small, large = (estimate(RUN | {"size": size}, [toy_record("SB")]) for size in (64, 256))
+    assert "estimated" in large.basis and large.seconds == pytest.approx(16 * small.seconds)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +238,8 @@ def test_report_lists_the_tables(capsys):
         (["report", "miniseg/table2", "--records", "nowhere"], "There is no folder nowhere."),
         (["report", "miniseg/table2", "--selection", "first"], "selection is 'first'; choose best or last."),
         (["report", "miniseg/table2", "--data", "ct10"], "No data set is called 'ct10'. Did you mean 'ct100'?"),
+        (["report", "miniseg/table2", "-p", "epochs=-3"], "epochs=-3: give a whole number above 0."),
+        (["report", "miniseg/table2", "-p", "recipe=shrot", "--csv"], "No recipe is called 'shrot'."),
         (["report", "miniseg/table2", "--budget", "smok"], "No budget is called 'smok'. Did you mean 'smoke'?"),
     ],
 )

@@ -75,6 +75,7 @@ def test_a_missing_field_is_named_with_the_file(name, tmp_path):
         ("cost.seconds", None, "field cost.seconds is None, not a whole number or a number"),
         ("schema", "covidseg-run-0", "field schema is 'covidseg-run-0', not 'covidseg-run-1'"),
         ("selections.first", {}, "No selection is called 'first'"),
+        ("selections.last.scores.clean.means.DSC", "0.7", "selections.last.scores.clean.: DSC is '0.7', not a number"),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused(name, value, complaint):
@@ -88,6 +89,16 @@ def test_half_a_file_is_refused_and_named(tmp_path):
     path = results.save_record(toy_record(), tmp_path / "result.json")
     path.write_text(path.read_text()[:500])
     with pytest.raises(UserError, match="result.json: no run record, or damaged"):
+        results.find_records(tmp_path)
+
+
+def test_json_that_is_no_record_is_passed_by_and_a_damaged_record_is_one_line(tmp_path):
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "lost.json").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "foreign.json").write_bytes(b'{"name": "caf\xe9"}')
+    assert results.find_records(tmp_path) == []
+    (tmp_path / "cut.json").write_bytes(b'{"schema": "covidseg-run-1", "model": "caf\xc3')
+    with pytest.raises(UserError, match="cut.json: no run record, or damaged"):
         results.find_records(tmp_path)
 
 
@@ -176,6 +187,10 @@ def test_adopting_a_batch_copies_its_records_and_replaces_older_ones(tmp_path):
     for _ in range(2):
         assert committed.adopt(tmp_path / "batch", tmp_path) == expected
     assert [r["variant"] for r in results.find_records(tmp_path / "results")] == ["5x5 -> 3x3 DB", "SB"]
+    again = toy_record("SB", data="ct100", budget="paper", seconds=99.0, provenance={"started": "2026-12-01"})
+    results.save_record(again, tmp_path / "batch" / "0, earlier in the alphabet" / "result.json")
+    committed.adopt(tmp_path / "batch", tmp_path)
+    assert results.load_record(tmp_path / expected[1])["cost"]["seconds"] == 99.0, "the later run holds"
     with pytest.raises(UserError, match="holds no run record"):
         committed.adopt(tmp_path / "nothing", tmp_path)
     results.save_record(toy_record(changed={"epochs": 2}), tmp_path / "own" / "result.json")

@@ -1,5 +1,6 @@
 """A killed training goes on as if nothing had happened; a checkpoint is whole, harmless, and of this run."""
 
+import json
 import os
 import pickle
 import signal
@@ -32,11 +33,11 @@ def run(out, net=None, recipe=RECIPE, train_set=None, **settings):
 
 
 def same_bits(a, b) -> bool:
-    """Equal in structure and in every bit, times aside."""
+    """Equal in structure and in every bit, times and what tells of them aside."""
     if torch.is_tensor(a):
         return torch.equal(a, b)
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same_bits(a[k], b[k]) for k in a if k != "seconds")
+        return a.keys() == b.keys() and all(same_bits(a[k], b[k]) for k in a if k not in ("seconds", "provenance"))
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same_bits, a, b))
     return a == b
@@ -142,6 +143,35 @@ def test_a_kill_between_last_and_best_loses_neither(tmp_path, monkeypatch):
     assert same_bits(*(load_checkpoint(tmp_path / f / "best.pt")["state"] for f in "ab"))
 
 
+def test_a_kill_after_the_last_epoch_is_mended_though_no_step_is_left(tmp_path, monkeypatch):
+    dice = iter([0.1, 0.2, 0.5])
+    written, save_best = [], RunFolder.save_best
+
+    def killed_at_the_end(self):
+        if len(self.run.rows) == RECIPE.epochs:
+            raise SystemExit
+        save_best(self)
+        written.append(len(self.run.rows))
+
+    monkeypatch.setattr(RunFolder, "save_best", killed_at_the_end)
+    with pytest.raises(SystemExit):
+        run(tmp_path, validation=lambda model: {"val_miou": next(dice)})
+    monkeypatch.undo()
+    resumed = run(tmp_path, validation=never)
+    best = load_checkpoint(tmp_path / "best.pt")
+    assert written == [1, 2] and resumed.best_epoch == 3 and best["about"]["row"]["epoch"] == 3
+    assert same_bits(best["state"], resumed.weights["best"])
+
+
+def test_run_json_tells_what_a_resumed_run_went_on_from(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, loss=StopsAt(5, lambda: 1 / 0))
+    first = json.loads((tmp_path / "run.json").read_text())
+    run(tmp_path, loss=StopsAt(-1, never))
+    resumed = json.loads((tmp_path / "run.json").read_text())
+    assert first["resumed_from"] is None and resumed["resumed_from"] == first["provenance"]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path, loss=StopsAt(1, never))
@@ -245,8 +275,10 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
         ({"train_set": discs(1)}, "train_fingerprint"),
         ({"net": tiny_net(width=7)}, r"body.weight is \(6, 3, 3, 3\) there and \(7, 3, 3, 3\) here"),
         ({"name": "infnet"}, "another network"),
+        ({"micro_batch": 2}, "micro_batch is None there, 2 here"),
+        ({"precision": "bf16"}, "precision is None there, 'bf16' here"),
     ],
-    ids=["recipe", "seed", "data", "width", "name"],
+    ids=["recipe", "seed", "data", "width", "name", "micro_batch", "precision"],
 )
 def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, change, line):
     run(tmp_path, recipe=replace(RECIPE, epochs=1) if "recipe" not in change else RECIPE)

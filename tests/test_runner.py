@@ -14,8 +14,11 @@ import pytest
 from nbformat.v4 import new_output
 from toy_notebooks import code_notebook, good_notebook, save
 
+from covidseg import create_model
 from covidseg.cli import main
+from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UnknownName, UserError
+from covidseg.models.weights import save_weights
 from covidseg.notebooks import command, page, read, refresh, resolve, runner, schema, table
 from covidseg.notebooks.formulas import replace_formulas
 from covidseg.notebooks.runner import Outcome, run_notebook, run_notebooks
@@ -288,6 +291,10 @@ RUN = ["notebooks", "run"]
         ([*RUN, "00", "--budget", "smok"], 1, "No budget is called 'smok'. Did you mean 'smoke'?"),
         ([*RUN, "00", "-p", "sead=1"], 1, "No parameter of 00_start_here is called 'sead'. Did you mean 'seed'?"),
         ([*RUN, "00", "-p", "seed"], 1, "Parameter 'seed' is not of the form name=value."),
+        ([*RUN, "00", "-p", "seed=5", "-p", "seed=6"], 1, "Parameter seed is given twice: 5 and 6."),
+        ([*RUN, "00", "-p", "seed=5", "-p", " seed = 5"], 1, "Parameter seed is given twice: 5 and 5."),
+        (["train", "miniseg", "-o", "x", "--seed", "99999999999999999999"], 2, "Invalid value for '--seed'"),
+        (["train", "miniseg", "-o", "x", "--seed", "-1"], 2, "Invalid value for '--seed'"),
         ([*RUN, "00_strat_here"], 1, "No notebook is called '00_strat_here'. Did you mean '00_start_here'?"),
         ([*RUN, "--jobs", "0"], 2, "Invalid value for '--jobs'"),
         (["notbooks"], 2, "No such command 'notbooks'. Did you mean 'notebooks'?"),
@@ -319,3 +326,27 @@ def test_models_and_profile_print_the_same_count(capsys):
     counted = json.loads(capsys.readouterr().out)
     assert listed["params"] == counted["trainable"] == 82_912
     assert sum(part["macs"] for part in counted["parts"]) == counted["macs"]
+
+
+def test_a_seed_on_the_command_line_has_the_bounds_of_the_notebooks(capsys):
+    (source,) = resolve(["40_train_one"])
+    low, high = (int(bound) for bound in schema.parameters(read(source))["seed"].bounds)
+    line = ["train", "minseg", "-o", "x", "--seed"]
+    assert [main([*line, str(seed)]) for seed in (low - 1, low, high, high + 1)] == [2, 1, 1, 2]
+    assert capsys.readouterr().err.count("No model is called 'minseg'") == 2
+
+
+@pytest.mark.parametrize("channels", [6, 4, 2])
+def test_evaluate_refuses_a_guided_network_in_one_line(channels, tmp_path, capsys):
+    model = create_model("miniseg", in_channels=channels)
+    path = save_weights(tmp_path / "guided.pt", "miniseg", model, Preprocessing(), options={"in_channels": channels})
+    assert main(["evaluate", str(path), "--cases", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"covidseg: {path} takes {channels} channels") and err.count("\n") == 1
+
+
+def test_batch_norm_over_one_slice_is_one_line_that_asks_for_two(tmp_path, capsys):
+    line = ["train", "deeplabv3plus", "--recipe", "quick", "--batch", "1", "--cases", "2", "--epochs", "1"]
+    assert main([*line, "--device", "cpu", "-o", str(tmp_path / "x")]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("covidseg: BatchNorm") and "Give a batch of 2 or more" in last

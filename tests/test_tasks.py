@@ -87,6 +87,12 @@ def test_which_rows_have_more_than_one_training():
     assert more == pytest.approx(1 + 3 * how.labels * how.epochs / own)
 
 
+def test_only_what_departs_from_the_budget_counts_as_changed():
+    place = ("miniseg", "", "phantom", 1, 0, "lesson")
+    assert trial(*place, recipe="lesson", epochs=28, size=96) == trial(*place)
+    assert trial(*place, recipe="lesson", epochs=2, size=128).changed == {"epochs": 2, "size": 128}
+
+
 @pytest.mark.parametrize(
     ("model", "variant", "recipe", "lr"),
     [

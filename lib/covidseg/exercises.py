@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covidseg.errors import UserError
+from covidseg.files import make_folder
 from covidseg.notebooks import is_lesson, read, resolve, write
 
 FENCE = re.compile(r"```python\n(.*?)\n?```", re.S)
@@ -67,8 +68,9 @@ def solution_copy(notebook, name: str):
 def write_copies(kind: str, folder: Path, names: list[str]) -> list[Path]:
     """Write "student" or "solutions" copies of the named lessons, or of all, into ``folder``."""
     make = {"student": student_copy, "solutions": solution_copy}[kind]
-    written = []
-    for path in resolve(names):
+    sources, written = resolve(names), []
+    make_folder(folder)
+    for path in sources:
         if not names and not is_lesson(path):
             continue
         if (folder / path.name).resolve() == path.resolve():

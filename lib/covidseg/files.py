@@ -1,36 +1,57 @@
-"""Writing a file so that nobody ever meets half of it."""
+"""Folders that are there or told to be impossible, and files of which nobody ever meets half."""
 
 import os
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from covidseg.errors import UserError
 
-__all__ = ["write_atomically", "write_text"]
+__all__ = ["make_folder", "scratch_files", "write_atomically", "write_text"]
+
+
+def make_folder(folder: str | Path) -> None:
+    """Raises UserError where it cannot be made."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
 
 
 def write_atomically(path, write: Callable[[BinaryIO], object], *, shared: bool = False) -> Path:
     """``write(file)`` into a file beside, flushed to the disk, then renamed: a kill leaves the old file or the new.
 
-    shared : several processes may write this file at once, so each takes a scratch file of its own. Otherwise the
-        scratch file has one name, and what a killed process left is overwritten by the next.
+    shared : several processes may write this file at once. Otherwise scratch files that lie beside it are of killed
+        writers, and are removed: a checkpoint may have hundreds of megabytes
     Returns the path. Raises UserError where the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")  # nobody else's, so two writers never mix
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in [] if shared else scratch_files(path):
+            left.unlink(missing_ok=True)
         with part.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        part.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{path}: could not be written ({reason}).") from error
+    finally:
+        with suppress(OSError):  # already renamed, or never begun
+            part.unlink()
     return path
+
+
+def scratch_files(path: Path) -> list[Path]:
+    """Files into which ``path`` is being written, or was when its writer was killed."""
+    ours = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]+)?\.part")  # older versions: process number, or none
+    return [path.with_name(name) for name in os.listdir(path.parent) if ours.fullmatch(name)]
 
 
 def write_text(path, text: str) -> Path:

@@ -143,7 +143,13 @@ def _channels(model):
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
     if isinstance(first, nn.Conv3d):
         raise UserError("predict works slice by slice; this network is three-dimensional: feed it patches instead.")
-    return 3 if first is None else first.in_channels
+    channels = 3 if first is None else first.in_channels
+    if channels not in (1, 3):
+        raise UserError(
+            f"predict shows a network the slice alone; this one takes {channels} channels, a slice and a map of where "
+            "infection is: covidseg.multiclass.label_infection gives it both."
+        )
+    return channels
 
 
 def _device_of(model):

@@ -76,7 +76,11 @@ def check_record(record, where: str = "the record") -> dict:
             raise UserError(f"{where}: {unknown_name('selection', rule, SELECTIONS)}")
         _check_fields(selection, SELECTION_FIELDS, where, f"selections.{rule}.")
         for protocol, scores in selection["scores"].items():
-            _check_fields(scores, SCORE_FIELDS, where, f"selections.{rule}.scores.{protocol}.")
+            place = f"selections.{rule}.scores.{protocol}."
+            _check_fields(scores, SCORE_FIELDS, where, place)
+            for name, value in (scores["means"] | scores["pooled"]).items():
+                if not _fits(value, (*NUMBER, None)):
+                    raise UserError(f"{where}: {place}: {name} is {_kind(value)}, not a number or null.")
     if missing := SELECTIONS.keys() - record["selections"].keys():
         raise UserError(f"{where}: field selections.{min(missing)} is missing.")
     return record
@@ -154,10 +158,21 @@ def find_records(*folders: Path) -> list[dict]:
         for path in sorted(Path(folder).rglob("*.json")):
             if any(".part-" in part or part.endswith(".failed") for part in path.relative_to(folder).parts):
                 continue
-            text = path.read_text(encoding="utf-8")
-            if f'"{SCHEMA}"' in text:
+            if path.is_file() and f'"{SCHEMA}"'.encode() in _bytes(path):
                 found.append(load_record(path) | {"file": str(path)})
     return found
+
+
+def oldest_first(records: Iterable[dict]) -> list[dict]:
+    """In the order in which they began: where two tell of the same run, the later one should hold."""
+    return sorted(records, key=lambda record: record["provenance"].get("started") or "")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 # --------------------------------------------------------------------------------------------------- numbers

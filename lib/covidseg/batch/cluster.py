@@ -1,9 +1,12 @@
 """Hand the runs to workers and yield what becomes of each, whatever dies on the way."""
 
+import re
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from covidseg.batch import worker
 from covidseg.batch.plan import Run
@@ -11,7 +14,9 @@ from covidseg.errors import UserError
 from covidseg.experiments.source import source_key
 from covidseg.results import write_json
 
-PATIENCE = 1.0  # seconds between two looks at a run that another batch is doing
+PATIENCE = 10.0  # seconds between two looks at a run that another batch is doing: each starts a process
+TICK = 0.2  # seconds between two looks at our own results meanwhile
+ADDRESS = re.compile(r"(tcp|tls|ucx)://.+:\d+|inproc://.+")
 START = 60  # seconds to wait for a scheduler's first worker
 
 
@@ -35,6 +40,8 @@ def connect(workers: int = 1, scheduler: str | None = None):
 
 @contextmanager
 def _client_of(scheduler: str):
+    if not ADDRESS.fullmatch(scheduler):  # dask would take half a minute, and leave a traceback when it gives up
+        raise UserError(f"{scheduler!r} is no address of a scheduler: give protocol and port, as tcp://10.0.0.5:8786.")
     from distributed import Client
 
     try:
@@ -54,38 +61,46 @@ def _client_of(scheduler: str):
 def outcomes(client, runs: list[Run], folder: Path, timeout: float) -> Iterator[dict]:
     """Do the runs; yield the outcome of each as it comes, see `work.do`.
 
-    A run that another batch is doing is looked at again until that batch is through with it. A worker that dies is
-    replaced and its run done by another, up to three times. Stopping the loop ends what is running.
+    A run that another batch is doing is looked at again until that batch is through with it, and one that somebody
+    else stopped is done again. A worker that dies is replaced and its run done by another, up to three times.
+    Stopping the loop ends what is running for it.
     """
     write_json(folder / "runs.json", {"runs": [run.to_dict() for run in runs]})
     _check_workers(client, folder)
+    batch = uuid4().hex
     try:
-        yield from _as_they_come(client, runs, folder, timeout)
+        yield from _as_they_come(client, runs, folder, timeout, batch)
     except BaseException:  # Ctrl-C, or the reader has had enough
         with suppress(Exception):
-            client.run(worker.stop_running)
+            client.run(worker.stop_running, batch)
         raise
 
 
-def _as_they_come(client, runs, folder, timeout) -> Iterator[dict]:
+def _as_they_come(client, runs, folder, timeout, batch) -> Iterator[dict]:
     from distributed import as_completed
 
-    def submit(run: Run):
-        future = client.submit(worker.run_on_worker, run.to_dict(), str(folder.resolve()), timeout, pure=False)
+    def submit(run: Run) -> None:
+        future = client.submit(worker.run_on_worker, run.to_dict(), str(folder.resolve()), timeout, batch, pure=False)
         waiting[future.key] = run
-        return future
+        queue.add(future)
 
+    queue = as_completed(loop=client.loop)
     waiting: dict[str, Run] = {}
-    queue = as_completed([submit(run) for run in runs], loop=client.loop)
-    for future in queue:
-        run = waiting.pop(future.key)
-        told = _told(future, run)
-        if told["status"] == "busy":
-            if not any(not f.done() for f in queue.futures):
-                time.sleep(PATIENCE)  # nothing else to do
-            queue.add(submit(run))
-        else:
-            yield told
+    later: deque[tuple[float, Run]] = deque()  # when to look again at a run that somebody else does, or stopped
+    for run in runs:
+        submit(run)
+    while waiting or later:
+        for future in queue.next_batch(block=not later):
+            run = waiting.pop(future.key)
+            told = _told(future, run)
+            if told["status"] in ("busy", "stopped"):
+                later.append((time.monotonic() + PATIENCE, run))
+            else:
+                yield told
+        while later and later[0][0] <= time.monotonic():
+            submit(later.popleft()[1])
+        if later:
+            time.sleep(TICK)
 
 
 def _told(future, run: Run) -> dict:

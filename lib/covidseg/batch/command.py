@@ -8,6 +8,7 @@ from covidseg.batch.plan import TRAIN_ONE, Run, plan, plan_file
 from covidseg.errors import UserError
 from covidseg.experiments import find_all_records, list_tables, load_table
 from covidseg.experiments.costs import Cost, estimate, in_time, total
+from covidseg.files import make_folder
 from covidseg.notebooks import notebook_folder, schema
 from covidseg.progress import headless, progress
 
@@ -68,7 +69,7 @@ def run(runs: list[Run], folder: Path, *, workers=1, scheduler=None, timeout=864
     Runs that are done are skipped; one that fails stops no other. Ctrl-C ends what is running and leaves the folder
     such that the same call goes on where it stopped.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     had = {r.key: told | {"status": "had"} for r in runs if (told := work.finished(folder, r.to_dict()))}
     work.sweep(folder, [r.name for r in runs if r.key in had])
     missing = [r for r in runs if r.key not in had]

@@ -48,6 +48,8 @@ def plan_file(path: Path, shared: dict, notebook: str | None = None) -> list[Run
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
     blocks = blocks if isinstance(blocks, list) else [blocks]
+    if not blocks:
+        raise UserError(f"{path} is an empty list: a grid is a mapping with {', '.join(BLOCK_KEYS)}, or several.")
     runs = []
     for block in blocks:
         try:

@@ -7,6 +7,7 @@ worker is gone, and a worker that is gone is replaced.
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,16 +19,19 @@ from pathlib import Path
 from uuid import uuid4
 
 from covidseg.batch.locks import claim, holder_of
+from covidseg.files import scratch_files
 from covidseg.results import write_json
 
-LITTER = 60.0  # seconds: hidden files live for an instant, so an older one belongs to nobody
+LITTER = 60.0  # seconds: a file that lives for a moment and is older belongs to nobody
+PASSING = re.compile(r"\.clock\.[0-9a-f]{32}|.+-[0-9a-f]{8}\.lock\.[0-9a-f]{32}")  # see `locks`: probes, buried locks
 INTERRUPTED = ("timeout", "the kernel died")  # such a run may go on from its last checkpoint
 
 
 def do(run: dict, folder: Path, timeout: float) -> dict:
     """Do ``run`` (a Run as dict) in ``folder``. Returns what ``batch.json`` holds, and ``"status"``:
 
-    "done"; "had" (done before, nothing to do); "busy" (someone else is at it); "failed" or "timeout", with "error".
+    "done"; "had" (done before, nothing to do); "busy" (someone else is at it); "failed" or "timeout", with "error";
+    "stopped", if the worker or its batch ended it.
     """
     if found := finished(folder, run):
         return found | {"status": "had"}
@@ -41,11 +45,17 @@ def do(run: dict, folder: Path, timeout: float) -> dict:
 
 def finished(folder: Path, run: dict) -> dict | None:
     """The ``batch.json`` of a finished run, None where there is none with this key."""
-    try:
-        told = json.loads((folder / run["name"] / "batch.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    told = _told(folder / run["name"])
     return told if told.get("key") == run["key"] else None
+
+
+def _told(folder: Path) -> dict:
+    """What an attempt left in its ``batch.json``; {} where that is not there, or damaged."""
+    try:
+        told = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def _attempt(run: dict, folder: Path, timeout: float) -> dict:
@@ -88,10 +98,8 @@ def _workplace(folder: Path, name: str) -> Path:
 
 
 def _was_interrupted(failed: Path) -> bool:
-    with suppress(OSError, ValueError):
-        told = json.loads((failed / "batch.json").read_text(encoding="utf-8"))
-        return told["status"] in INTERRUPTED or told["error"].startswith(INTERRUPTED)
-    return False
+    told = _told(failed)
+    return told.get("status") in INTERRUPTED or str(told.get("error")).startswith(INTERRUPTED)
 
 
 def _name_folder(part: Path, final: Path) -> None:
@@ -103,16 +111,23 @@ def _name_folder(part: Path, final: Path) -> None:
 
 
 def sweep(folder: Path, names: list[str]) -> None:
-    """Remove what killed attempts of finished runs left behind, and hidden files that a kill left half written."""
+    """Remove what killed attempts of finished runs left behind, and files of a moment that a kill left."""
     for name in names:
         for path in folder.glob(f"{name}.part-*"):
             shutil.rmtree(path, ignore_errors=True)
         if not holder_of(lock := folder / f"{name}.lock"):
             lock.unlink(missing_ok=True)
-    for path in folder.glob(".*"):
-        with suppress(FileNotFoundError):
-            if path.is_file() and time.time() - path.stat().st_mtime > LITTER:
+    for path in _litter(folder):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LITTER:
                 path.unlink()
+
+
+def _litter(folder: Path) -> list[Path]:
+    """Files that live for a moment. The folder may be anyone's home: a name must be one that only we write."""
+    kept = (folder / name for name in ("runs.json", "summary.csv", "index.html"))
+    passing = (path for path in folder.iterdir() if PASSING.fullmatch(path.name))
+    return [*passing, *(part for path in kept for part in scratch_files(path))]
 
 
 def _source(run: dict) -> Path:

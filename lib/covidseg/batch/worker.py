@@ -10,11 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-_running: set[subprocess.Popen] = set()
+_running: dict[subprocess.Popen, str] = {}  # the process of each run, and its batch: a worker may serve several
 
 
-def run_on_worker(run: dict, folder: str, timeout: float) -> dict:
-    """Do one run in a process of its own. Returns what `work.do` returned; a process that died is a failure."""
+def run_on_worker(run: dict, folder: str, timeout: float, batch: str = "") -> dict:
+    """Do one run in a process of its own. Returns what `work.do` returned; a process that died is a failure.
+
+    batch : what `stop_running` will call the batch that this run belongs to
+    """
     if not can_see(folder):
         return _failure(run, f"this worker does not see the folder {folder}; workers need the same file system")
     process = subprocess.Popen(
@@ -22,12 +25,12 @@ def run_on_worker(run: dict, folder: str, timeout: float) -> dict:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | gpu_of_worker(), start_new_session=True,
     )  # fmt: skip
-    _running.add(process)
+    _running[process] = batch
     try:
         job = {"run": run, "folder": folder, "timeout": timeout}
         out, complaint = process.communicate(json.dumps(job))
     finally:
-        _running.discard(process)
+        del _running[process]
     try:
         return json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
@@ -39,11 +42,12 @@ def _failure(run: dict, error: str) -> dict:
     return run | {"status": "failed", "error": error, "results": {}, "seconds": 0.0}
 
 
-def stop_running() -> int:
-    """Ask every run of this worker to end; each leaves its folder for the next attempt. Returns how many there were."""
-    for process in list(_running):
+def stop_running(batch: str = "") -> int:
+    """Ask this worker's runs of one batch to end; each leaves its folder for the next attempt. Returns how many."""
+    ours = [process for process, its in _running.copy().items() if its == batch]
+    for process in ours:
         process.terminate()
-    return len(_running)
+    return len(ours)
 
 
 def can_see(folder: str) -> bool:

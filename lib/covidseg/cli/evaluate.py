@@ -45,6 +45,7 @@ def evaluate(
     from covidseg.training import evaluate as score
 
     loaded = weights(_file(checkpoint))
+    _refuse_guided(checkpoint, loaded.model)
     side = _side(size, loaded.preprocessing.size, protocol)
     options = {"n": cases, "size": loaded.preprocessing.size} if dataset == "phantom" else {}
     chosen = load_dataset(dataset, split, fold, **options)
@@ -62,6 +63,19 @@ def _file(checkpoint: str) -> str:
     from pathlib import Path
 
     return str(Path(checkpoint) / "last.pt") if Path(checkpoint).is_dir() else checkpoint
+
+
+def _refuse_guided(checkpoint: str, model) -> None:
+    """The networks that tell ground glass from consolidation are told where infection is; a slice alone is half."""
+    from covidseg.errors import UserError
+    from covidseg.training.evaluation import input_channels
+
+    channels = input_channels(model)
+    if channels not in (1, 3):
+        raise UserError(
+            f"{checkpoint} takes {channels} channels: a slice and a map of where infection is, which this command does "
+            "not have. Notebook 40_train_one trains and scores such a network."
+        )
 
 
 def _side(size: str, trained: int, protocol: str) -> int | None:

@@ -20,7 +20,7 @@ from covidseg.errors import UserError
 from covidseg.experiments.compare import BUDGETS, compare, in_words, read_changed
 from covidseg.experiments.show import as_csv, as_markdown
 from covidseg.experiments.tables import PHANTOM, Table, list_tables, load_table
-from covidseg.results import SELECTIONS, find_records, save_record
+from covidseg.results import SELECTIONS, find_records, oldest_first, save_record
 
 BLOCK = re.compile(r"(<!-- results: (?P<source>[^>]*?) -->\n)(?P<body>.*?)(<!-- /results -->)", re.S)
 CHOICES = ("data", "budget", "selection")
@@ -50,7 +50,7 @@ def adopt(folder: Path, root: Path) -> list[str]:
     Raises UserError if there is no record.
     """
     written = []
-    for record in find_records(folder):
+    for record in oldest_first(find_records(folder)):
         run = [record["model"], record["variant"], record["data"]["name"], f"fold{record['data']['fold']}"]
         words = [*run, f"seed{record['seed']}", record["budget"], *(f"{n}={v}" for n, v in record["changed"].items())]
         name = "-".join("".join(c if c.isalnum() or c in "+=" else "_" for c in word) for word in words if word)

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from covidseg.data import list_datasets
 from covidseg.errors import UserError, unknown_name
 from covidseg.experiments.tables import PHANTOM, Metric, Row, Table
-from covidseg.results import SELECTIONS, score
+from covidseg.results import SELECTIONS, oldest_first, score
 
 CHANGEABLE = ("recipe", "epochs", "size")  # parameters of 40_train_one beside those that place a run in a table
 BUDGETS = ("paper", "lesson", "smoke")  # the most telling first
@@ -41,8 +41,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` answers. ``left_out`` : records of another recipe, which would not compare.
+    """What `compare` answers.
 
+    left_out : number of records of another recipe, which would not compare; older : of runs that were done again later
     changed : parameters in which these runs depart from their budget's standard, such as {"recipe": "short"}
     """
 
@@ -53,6 +54,7 @@ class Comparison:
     changed: dict
     lines: list[Line]
     left_out: int
+    older: int
 
     @property
     def missing(self) -> list[dict]:
@@ -103,6 +105,7 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
     if budget is not None and budget not in BUDGETS:
         raise unknown_name("budget", budget, BUDGETS)
     changed = dict(changed or {})
+    records = oldest_first(records)  # of two that tell of one run, the later counts
     networks = {(row.model, row.variant) for row in table.rows}
     records = [r for r in records if (r["model"], r["variant"]) in networks and r["changed"] == changed]
     data = data or _first([table.data, PHANTOM], {r["data"]["name"] for r in records})
@@ -113,18 +116,26 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
     alike = _of_one_recipe(records)
     expected = [run | changed for run in table.runs(data, budget=budget)]
     lines = [_line(table, row, alike, expected, selection) for row in table.rows]
-    return Comparison(table, data, budget, selection, changed, lines, left_out=len(records) - len(alike))
+    older = len(alike) - len({_place(_identity(record)) for record in alike})
+    return Comparison(table, data, budget, selection, changed, lines, len(records) - len(alike), older)
 
 
 def read_changed(texts: dict[str, str]) -> dict:
     """Changed parameters from words: {"recipe": "short", "epochs": "20"} -> {"recipe": "short", "epochs": 20}.
 
-    Raises UnknownName for a parameter that a run cannot change.
+    Raises UnknownName for a parameter that a run cannot change, and for a recipe that does not exist; UserError for an
+    ``epochs`` or ``size`` that is no whole number above 0.
     """
-    for name in texts:
+    from covidseg.experiments.one import all_recipes  # torch, which a table does without
+
+    for name, value in texts.items():
         if name not in CHANGEABLE:
             raise unknown_name("parameter to change", name, CHANGEABLE)
-    return {name: int(value) if value.isdigit() else value for name, value in texts.items()}
+        if name == "recipe" and value not in all_recipes():
+            raise unknown_name("recipe", value, all_recipes())
+        if name != "recipe" and not (value.isdigit() and int(value)):
+            raise UserError(f"{name}={value}: give a whole number above 0.")
+    return {name: value if name == "recipe" else int(value) for name, value in texts.items()}
 
 
 def in_words(changed: dict) -> str:

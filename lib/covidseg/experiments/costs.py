@@ -29,7 +29,7 @@ def estimate(run: dict, records: list[dict]) -> Cost:
     of its family there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only.
     """
     device = run.get("device", "cpu")
-    if run.get("epochs") or run.get("recipe"):  # no record of the standard length tells the cost of another
+    if any(run.get(name) for name in ("epochs", "recipe", "size")):  # a standard run's record tells nothing of another
         records = []
     kin = family(run["model"], run["variant"])
     near = [r for r in records if _where(r) == (run["dataset"], run["budget"], device) and not r["changed"]]
@@ -95,9 +95,11 @@ def _macs(model: str, variant: str) -> int:
 def _passes(run: dict) -> float:
     """How many forward passes of one 512 x 512 slice a run amounts to."""
     from covidseg.experiments.one import recipe_for
+    from covidseg.training import at_side
 
     chosen = settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"])
     how = recipe_for(run.get("recipe") or chosen.recipe, run["model"], run["variant"])
+    how = at_side(how, run["size"]) if run.get("size") else how
     one_pass = BACKWARD * sum((scale.side / 512) ** 2 for scale in how.scales)  # of one slice
     scoring = chosen.val_cases * (how.val_size / 512) ** 2
     passes = (run.get("epochs") or how.epochs) * (chosen.train_cases * one_pass + scoring)

@@ -135,16 +135,21 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
     _refuse(
         is_semi(model, variant) or is_guided(model, variant), variant, "needs unlabelled slices", dataset, WITH_POOL
     )
-    if epochs is not None:
-        how = replace(how, epochs=epochs)
+    changed = {} if recipe in ("", chosen.recipe) else {"recipe": recipe}
+    if epochs not in (None, how.epochs):
+        how, changed = replace(how, epochs=epochs), changed | {"epochs": epochs}
     if size is not None:
         if not 32 <= size <= 2048:
             raise UserError(f"size={size}: give a side of 32 to 2048 pixels.")
-        how = at_side(how, size)
-        chosen = replace(chosen, phantom_size=size)
-    given = {"recipe": recipe, "epochs": epochs, "size": size}
-    changed = {name: value for name, value in given.items() if value not in ("", None)}
+        resized = at_side(how, size), replace(chosen, phantom_size=size)
+        if resized != (how, chosen):
+            (how, chosen), changed = resized, changed | {"size": size}
     return Trial(model, variant, dataset, fold, seed, budget, how, chosen, changed)
+
+
+def all_recipes() -> dict[str, Recipe]:
+    """Every recipe that some run may name, those of the labelling included."""
+    return RECIPES | {name: setting.recipe for name, setting in LABELLING.items()}
 
 
 def recipe_for(name: str, model: str, variant: str) -> Recipe:
@@ -153,8 +158,8 @@ def recipe_for(name: str, model: str, variant: str) -> Recipe:
     Raises UnknownName, and UserError for one that this run cannot follow.
     """
     kind, labelling = family(model, variant), {key: setting.recipe for key, setting in LABELLING.items()}
-    if name not in RECIPES | labelling:
-        raise unknown_name("recipe", name, RECIPES | labelling)
+    if name not in all_recipes():
+        raise unknown_name("recipe", name, all_recipes())
     soft = {key: recipe for key, recipe in RECIPES.items() if recipe.soft}
     fits, lack = {"labelling": (labelling, "kinds of infection"), "infnet": (soft, "soft masks")}.get(
         kind, (RECIPES, "masks of infection alone")

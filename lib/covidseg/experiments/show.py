@@ -53,6 +53,8 @@ def caption(comparison: Comparison) -> list[str]:
         )
     if comparison.left_out:
         lines.append(f"Left out: {comparison.left_out} records of another recipe.")
+    if comparison.older:
+        lines.append(f"Left out, since the runs were done again later: {comparison.older}.")
     return lines
 
 

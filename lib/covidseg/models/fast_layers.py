@@ -22,12 +22,14 @@ class PReLU(nn.PReLU):
     """x where x > 0, a_c x elsewhere, one learned slope a_c per channel (He et al., ICCV 2015): (B, C, H, W) -> same.
 
     On a CPU torch's own gradient takes a tenth of MiniSeg's training step, for it decides pixel by pixel; this one
-    multiplies whole maps. Other devices have fast code and get torch's.
+    multiplies whole maps, of finite numbers. In ``eval()`` and on other devices, which have fast code, it is torch's:
+    second derivatives and traces for export want that.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         per_channel = x.ndim > 1 and x.shape[1] == self.num_parameters
-        return _PReLU.apply(x, self.weight) if per_channel and x.device.type == "cpu" else super().forward(x)
+        ours = self.training and per_channel and x.device.type == "cpu"
+        return _PReLU.apply(x, self.weight) if ours else super().forward(x)
 
 
 class _PReLU(torch.autograd.Function):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from covidseg.checkout import checkout
 from covidseg.errors import UserError, unknown_name
+from covidseg.files import write_text
 
 # jsonschema, behind every notebook file, imports this where it is installed, and it compiles a grammar of web
 # addresses for a second or two in each process. No notebook needs it; None makes the import fail, which is allowed.
@@ -67,8 +68,7 @@ def read(path: Path):
 
 
 def write(notebook, path: Path) -> None:
-    """Save a notebook where it was, or elsewhere."""
+    """Save a notebook where it was, or elsewhere. Raises UserError where that cannot be done."""
     import nbformat
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(notebook, path)
+    write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from covidseg.files import make_folder
 from covidseg.lesson import THREAD_VARIABLES
 from covidseg.notebooks import read, schema, write
 from covidseg.notebooks.tidy import tidy
@@ -50,7 +51,7 @@ def run_notebook(
     Raises UserError for bad parameters. Everything after that, also a crash, is told by the Outcome.
     """
     parameters = schema.accept(read(source), parameters or {}, source.stem)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     executed = folder.resolve() / source.name
     job = {
         "source": str(source.resolve()),
@@ -97,6 +98,7 @@ def run_notebooks(
     """
     for source in sources:
         schema.accept(read(source), parameters or {}, source.stem)
+    make_folder(folder)
     with ThreadPoolExecutor(jobs) as pool:
         try:
             waiting = {

@@ -91,7 +91,10 @@ def parse_assignments(texts: list[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise UserError(f"Parameter {text!r} is not of the form name=value.")
-        pairs[name.strip()] = value.strip()
+        name, value = name.strip(), value.strip()
+        if name in pairs:
+            raise UserError(f"Parameter {name} is given twice: {pairs[name]} and {value}.")
+        pairs[name] = value
     return pairs
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
-from covidseg.files import write_atomically, write_text
+from covidseg.files import make_folder, write_atomically, write_text
 from covidseg.models.weights import read_tensors
 from covidseg.progress import progress
 from covidseg.semisupervised.hybrid import HybridBatches, preprocessing_for
@@ -23,7 +23,6 @@ from covidseg.training.batches import generator_for
 from covidseg.training.devices import choose_device
 from covidseg.training.evaluation import input_channels
 from covidseg.training.loop import train
-from covidseg.training.run_folder import make_folder
 from covidseg.training.soft_batches import SoftSlice
 
 __all__ = ["label_pool"]

@@ -44,10 +44,18 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 @contextmanager
 def as_user_error(device: torch.device, doing: Callable[[], str]):
-    """Turn "out of memory" into one line that names the smaller setting. ``doing()`` says what was being done."""
+    """Turn "out of memory", and BatchNorm over one value, into one line that names the setting to change.
+
+    ``doing()`` says what was being done.
+    """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError, ValueError) as error:
+        if "Expected more than 1 value per channel" in str(error):
+            raise UserError(
+                "BatchNorm cannot work on one value per channel, which is what this network leaves of a single slice. "
+                "Give a batch of 2 or more (--batch 2) that leaves no single slice over, and no micro_batch of 1."
+            ) from None
         if not _out_of_memory(error):
             raise
         raise UserError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from covidseg.data.case import Case
 from covidseg.errors import UserError
+from covidseg.files import make_folder
 from covidseg.progress import progress
 from covidseg.training.batches import SliceCache, Step
 from covidseg.training.checkpoints import keep_randomness
@@ -22,7 +23,7 @@ from covidseg.training.history import History, best_epoch
 from covidseg.training.interrupt import Interrupt
 from covidseg.training.objective import loss_for
 from covidseg.training.recipes import Recipe
-from covidseg.training.run_folder import RunFolder, make_folder
+from covidseg.training.run_folder import RunFolder
 from covidseg.training.schedules import learning_rate
 from covidseg.training.soft_batches import batches_for
 
@@ -74,12 +75,12 @@ def train(
     team, device = join_team(device)
     if min(1 if micro_batch is None else micro_batch, checkpoint_every) < 1:
         raise UserError(f"micro_batch={micro_batch} and checkpoint_every={checkpoint_every} must be 1 or more.")
-    precision = Precision(precision, device)
+    settings, precision = {"precision": precision, "micro_batch": micro_batch}, Precision(precision, device)
     if out:
         make_folder(out)  # before the cases are read: a folder that cannot be made is told at once
     with as_user_error(device, lambda: "the cases in memory"):
         run = Run(model, train_set, val_set, recipe, seed, device, team, loss, validation)
-    run.files = RunFolder(out, name or type(model).__name__, options or {}, run) if out else None
+    run.files = RunFolder(out, name or type(model).__name__, options or {}, run, settings) if out else None
     with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
         if run.files:
             run.files.open(resume)
@@ -242,6 +243,8 @@ class Run:
         folder = self.files.folder if self.files else None
         history = History(self.rows, self.recipe, folder, stopped, {"best": self.best, "last": self.state()})
         if self.files and self.team.leads:
+            if self.best_is_new:  # a kill came between the last last.pt and its best.pt: no step is left to mend it
+                self.files.save_best()
             self.files.close(history)
         return history
 

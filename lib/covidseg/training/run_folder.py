@@ -18,21 +18,13 @@ from covidseg.training.checkpoints import (
 )
 from covidseg.training.history import History, best_epoch, curves_csv
 
-__all__ = ["RunFolder", "make_folder"]
-
-
-def make_folder(folder: str | Path) -> None:
-    """Raises UserError where it cannot be made."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+__all__ = ["RunFolder"]
 
 
 class RunFolder:
     """The run folder: last.pt, best.pt, curves.csv, run.json, each whole at every moment."""
 
-    def __init__(self, folder: str | Path, name: str, options: dict, run):
+    def __init__(self, folder: str | Path, name: str, options: dict, run, settings: dict):
         self.folder, self.name, self.options, self.run = Path(folder), name, options, run
         self.last, self.best = self.folder / "last.pt", self.folder / "best.pt"
         self.curves, self.record = self.folder / "curves.csv", self.folder / "run.json"
@@ -42,6 +34,8 @@ class RunFolder:
             "train_fingerprint": _fingerprint(run.train_set),
             "val_fingerprint": _fingerprint(run.val_set),
         }
+        self.identity |= {key: value for key, value in settings.items() if value not in (None, "float32")}  # unusual
+        self.earlier = None  # provenance of the part that a resumed run goes on from
 
     def open(self, resume: bool) -> None:
         """Go on from last.pt, or begin afresh."""
@@ -52,13 +46,14 @@ class RunFolder:
                 path.unlink(missing_ok=True)
         if self.run.team.leads:
             self.begun = {"model": self.name, "options": self.options, **self.identity}
-            self.begun |= {"provenance": provenance(self.run.device)}
+            self.begun |= {"provenance": provenance(self.run.device), "resumed_from": self.earlier}
             self._write_record({"state": "running"})
 
     def _restore(self) -> None:
         record, run = load_checkpoint(self.last), self.run
         self._same_run(record)
         state = record["training"]
+        self.earlier = state.get("provenance")
         run.model.load_state_dict(record["state"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.scaler = state["scaler"]  # `prepare` hands it to the scaler
@@ -98,6 +93,7 @@ class RunFolder:
         run = self.run
         training = {
             "identity": self.identity,
+            "provenance": self.begun["provenance"],
             "optimizer": run.optimizer.state_dict(),
             "scaler": run.scaler.state_dict(),
             "iteration": run.iteration,
