@@ -7,8 +7,9 @@ from statistics import mean
 from covidseg.experiments.networks import SEMI, family, is_guided, is_semi, variant_options
 from covidseg.experiments.settings import ALL_PSEUDO, GUIDES, PSEUDO, settings
 
-# Multiply-accumulates per second of a training step on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's
-# depthwise convolutions wait for memory: 1.5e9 at 128 x 128, 1.7e9 at 512 x 512. Inf-Net's compute: 28e9 at 96 x 96.
+# Multiply-accumulates per second of training on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's depthwise
+# convolutions wait for memory: 4.6e9 at 256 x 256, but 0.8e9 at 96 x 96 with the phantoms made on the way, where its
+# many small operations cost more than their arithmetic; so the estimate lies between. Inf-Net's compute: 28e9 at 96.
 # A GPU has no such number: there small networks wait for memory, so measure one run.
 CPU_RATES = {"miniseg": 1.5e9, "infnet": 28e9, "labelling": 28e9}
 BACKWARD = 3  # a training step costs about three forward passes

@@ -38,7 +38,7 @@ class Precision:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """Order of the axes in memory. On a CPU channels last: MiniSeg's training step takes 0.74 of the time."""
+    """Order of the axes in memory. On a CPU channels last: MiniSeg's training step takes 0.77 of the time."""
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
