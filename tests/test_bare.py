@@ -237,8 +237,16 @@ with open(sys.argv[2], "w") as file:
 """
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, though these tests may run in the background of a shell, where it is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @posix
-def test_ctrl_c_reaches_each_child_once_and_leaves_no_traceback(tmp_path, monkeypatch, capfd):
+def test_ctrl_c_reaches_each_child_once_and_leaves_no_traceback(tmp_path, monkeypatch, capfd, heard):
     monkeypatch.setattr(bare, "CHILD", INTERRUPTS)
     path = grid_file(tmp_path, {"parameters": SMOKE, "grid": {"seed": [0, 1]}})
     assert bare.main([str(path), "-o", str(tmp_path)]) == 130
@@ -248,7 +256,7 @@ def test_ctrl_c_reaches_each_child_once_and_leaves_no_traceback(tmp_path, monkey
 
 
 @posix
-def test_a_run_stops_when_its_parent_is_gone():
+def test_a_run_stops_when_its_parent_is_gone(heard):
     with pytest.raises(KeyboardInterrupt):  # so that a training saves itself
         bare.end_with(parent=-1)
         sleep(10)
