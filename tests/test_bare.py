@@ -72,7 +72,7 @@ def test_parameters_are_those_of_the_notebook():
     ("text", "message"),
     [
         ("[{", "is no JSON list of grids"),
-        ("[3]", "is no JSON list of grids"),
+        ("[3]", "a grid is a mapping with parameters, grid, runs, says, not 3"),
         ("{}", "is no JSON list of grids"),
         ("[]", "is no JSON list of grids"),
         ('[{"parameters": {"model": "minseg"}}]', "Did you mean 'miniseg'"),
@@ -83,7 +83,7 @@ def test_parameters_are_those_of_the_notebook():
         ('[{"grid": {"seed": []}}]', r"field grid.seed should be a list of values, not \[\]"),
         ('[{"grid": {"seed": 3}}]', "field grid.seed should be a list of values, not 3"),
         ('[{"grid": [1]}]', r"field grid should be a mapping, not \[1\]"),
-        ('[{"parameters": null}]', "field parameters should be a mapping, not None"),
+        ('[{"parameters": 5}]', "field parameters should be a mapping, not 5"),
         ('[{"runs": {"seed": 1}}]', "field runs should be a list"),
         ('[{"runs": [1]}]', "every entry of runs should be a mapping, not 1"),
         ('[{"parameters": {"seed": NaN}}]', "seed=nan should be a whole number"),
@@ -163,7 +163,7 @@ def test_without_locks_a_run_does_without(tmp_path, did, monkeypatch):
     assert did == [tmp_path / "new"]
 
 
-def test_a_run_begins_as_a_lesson_does(tmp_path, capsys):
+def test_a_run_begins_as_a_lesson_does(tmp_path, capsys, monkeypatch):
     def told():
         cudnn = torch.backends.cudnn
         return torch.get_num_threads(), cudnn.deterministic, cudnn.benchmark, torch.rand(1).item()
@@ -172,8 +172,11 @@ def test_a_run_begins_as_a_lesson_does(tmp_path, capsys):
     wanted = told()
     torch.set_num_threads(2)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
-    bare.begin_as_a_lesson(3)
-    assert told() == wanted
+    begun = []
+    monkeypatch.setattr(bare, "trial_of", lambda run: begun.append(told()) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        bare.do({"seed": 3}, tmp_path)
+    assert begun == [wanted]
 
 
 # ------------------------------------------------------------------------------------------------- all of them

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
 
 LEVELS = [
-    {"checkout", "errors", "files", "progress", "provenance"},
+    {"checkout", "errors", "files", "progress", "provenance", "repeatable"},
     {"losses", "metrics", "models.layers", "models.fast_layers", "data.phantom"},
     {"models", "data"},
     {"training", "inference", "profiling", "attention", "semisupervised", "multiclass"},

@@ -1,7 +1,6 @@
 """What every notebook shares: a fixed start, three budgets, a place for results, checked exercises."""
 
 import os
-import random
 import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -10,6 +9,7 @@ from pathlib import Path
 from covidseg import __version__
 from covidseg.checkout import find_checkout
 from covidseg.errors import UserError, unknown_name
+from covidseg.repeatable import set_seed, set_threads
 from covidseg.results import plain, write_json
 
 BUDGETS = {
@@ -18,7 +18,6 @@ BUDGETS = {
     "paper": "real data and the paper's settings, on a GPU",
 }
 DEVICES = ("cpu", "cuda", "mps", "auto")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
@@ -100,27 +99,6 @@ def choose_device(device: str) -> str:
     if not present[device]:
         raise UserError(f"device={device!r} is not available on this machine. Use device='cpu', or 'auto'.")
     return device
-
-
-def set_threads(threads: int) -> None:
-    """Limit torch here, and through the environment every process started from here."""
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(threads)  # first: numpy and torch read them when they load
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-def set_seed(seed: int) -> None:
-    """Seed Python, numpy and torch, and make cuDNN choose the same algorithm every time."""
-    import numpy as np
-    import torch
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def report(values: dict | None = None, /, *, digits: int = 3, **named) -> None:

@@ -1,11 +1,11 @@
 """Which runs a batch consists of: from a grid file or a paper's table, every value checked before anything starts."""
 
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 
 from covidseg.batch import keys
-from covidseg.errors import UserError, unknown_name
+from covidseg.errors import UserError
+from covidseg.experiments.grids import check_block, combinations
 from covidseg.lesson import choose_budget
 from covidseg.notebooks import read, resolve, schema
 
@@ -53,7 +53,8 @@ def plan_file(path: Path, shared: dict, notebook: str | None = None) -> list[Run
     runs = []
     for block in blocks:
         try:
-            runs += plan(notebook or block_notebook(block), _combinations(block), shared)
+            check_block(block, BLOCK_KEYS)
+            runs += plan(notebook or str(block.get("notebook", TRAIN_ONE)), combinations(block), shared)
         except UserError as error:
             raise type(error)(f"{path}: {error}") from None
     return _unique(runs)
@@ -88,32 +89,6 @@ def run_name(stem: str, parameters: dict, key: str) -> str:
     ]
     text = "-".join([stem.split("_")[0], *words])[:80]
     return "".join(c if c.isalnum() or c in "-+=." else "_" for c in text) + f"-{key[:8]}"
-
-
-def block_notebook(block) -> str:
-    """The notebook of one block of a grid file. Raises UserError for a block that is not one."""
-    if not isinstance(block, dict):
-        raise UserError(f"a grid is a mapping with {', '.join(BLOCK_KEYS)}, not {block!r}.")
-    for name in block:
-        if name not in BLOCK_KEYS:
-            raise unknown_name("field of a grid", name, BLOCK_KEYS)
-    return str(block.get("notebook", TRAIN_ONE))
-
-
-def _combinations(block: dict) -> list[dict]:
-    """Every combination of ``grid``, then the single ``runs``, each over the common ``parameters``."""
-    common, grid, single = block.get("parameters") or {}, block.get("grid") or {}, block.get("runs") or []
-    for name, value, kind in (("parameters", common, dict), ("grid", grid, dict), ("runs", single, list)):
-        if not isinstance(value, kind):
-            raise UserError(f"field {name} should be a {'list' if kind is list else 'mapping'}, not {value!r}.")
-    for name, values in grid.items():
-        if not isinstance(values, list) or not values:
-            raise UserError(f"field grid.{name} should be a list of values, not {values!r}.")
-    for run in single:
-        if not isinstance(run, dict):
-            raise UserError(f"every entry of runs should be a mapping, not {run!r}.")
-    products = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    return [common | chosen for chosen in (products if grid or not single else []) + single]
 
 
 def _check_training(parameters: dict) -> None:

@@ -9,7 +9,6 @@ cannot fill it. What is done is skipped and what was cut short goes on from its 
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -18,12 +17,10 @@ from pathlib import Path
 from threading import Thread
 from time import monotonic, perf_counter, sleep
 
-import numpy as np
-import torch
-
 from covidseg.errors import UserError
 from covidseg.experiments.bare_grid import DEVICES, name_of, read_runs, trial_of
 from covidseg.files import make_folder
+from covidseg.repeatable import THREAD_VARIABLES, set_seed, set_threads
 from covidseg.results import SELECTIONS, load_record, save_record, score
 
 try:
@@ -42,7 +39,7 @@ from covidseg.experiments import bare
 bare.end_with(parent)
 bare.work(*sys.argv[1:])
 """
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 
 
 def done(folder: Path) -> bool:
@@ -63,7 +60,8 @@ def missing(runs: list[dict], folder: Path) -> list[str]:
 
 def do(run: dict, folder: Path) -> None:
     """Train, score under both choices of the epoch, and save ``result.json``; the steps of 40_train_one."""
-    begin_as_a_lesson(run["seed"])
+    set_threads(1)  # as `covidseg.lesson.start` does for 40_train_one
+    set_seed(run["seed"])
     todo = trial_of(run)
     network = todo.network()
     train_set, scored = todo.data()
@@ -71,16 +69,6 @@ def do(run: dict, folder: Path) -> None:
     begin = perf_counter()
     selections = {rule: todo.score(network, history, scored, rule) for rule in SELECTIONS}
     save_record(todo.record(network, history, train_set, scored, selections, begin), folder / "result.json")
-
-
-def begin_as_a_lesson(seed: int) -> None:
-    """One thread, fixed seeds, one algorithm of cuDNN: what `covidseg.lesson.start` sets, which is not at hand here."""
-    torch.set_num_threads(1)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def work(run: str, folder: str) -> None:

@@ -1,10 +1,10 @@
 """The runs of a JSON grid for `covidseg.experiments.bare`, each checked before any of them starts."""
 
 import json
-from itertools import product
 from pathlib import Path
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.experiments.grids import check_block, combinations
 from covidseg.experiments.one import Trial, trial
 from covidseg.experiments.source import source_key
 
@@ -32,32 +32,13 @@ def read_runs(path: Path) -> list[dict]:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from None
     except ValueError as error:
         raise UserError(f"{path} is no JSON list of grids: {error}.") from None
-    if not isinstance(blocks, list) or not blocks or not all(isinstance(block, dict) for block in blocks):
+    if not isinstance(blocks, list) or not blocks:
         raise UserError(f"{path} is no JSON list of grids, each a mapping with {', '.join(BLOCK_KEYS)}.")
     try:
-        runs = [checked(DEFAULTS | run) for block in blocks for run in combinations(block)]
+        runs = [checked(DEFAULTS | run) for block in blocks for run in combinations(check_block(block, BLOCK_KEYS))]
     except UserError as error:
         raise type(error)(f"{path}: {error}") from None
     return list({name_of(run): run for run in runs}.values())
-
-
-def combinations(block: dict) -> list[dict]:
-    """Every combination of ``grid``, then the single ``runs``, each over the common ``parameters``."""
-    for name in block:
-        if name not in BLOCK_KEYS:
-            raise unknown_name("field of a grid", name, BLOCK_KEYS)
-    common, grid, single = block.get("parameters", {}), block.get("grid", {}), block.get("runs", [])
-    for name, value, kind in (("parameters", common, dict), ("grid", grid, dict), ("runs", single, list)):
-        if not isinstance(value, kind):
-            raise UserError(f"field {name} should be a {'list' if kind is list else 'mapping'}, not {value!r}.")
-    for name, values in grid.items():
-        if not isinstance(values, list) or not values:
-            raise UserError(f"field grid.{name} should be a list of values, not {values!r}.")
-    for run in single:
-        if not isinstance(run, dict):
-            raise UserError(f"every entry of runs should be a mapping, not {run!r}.")
-    products = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    return [common | chosen for chosen in (products if grid or not single else []) + single]
 
 
 def checked(run: dict) -> dict:

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from covidseg.files import make_folder
-from covidseg.lesson import THREAD_VARIABLES
 from covidseg.notebooks import read, schema, write
 from covidseg.notebooks.tidy import tidy
 from covidseg.progress import progress
+from covidseg.repeatable import THREAD_VARIABLES
 
 ATTEMPTS = 3  # only for a kernel that never started: two starting at once may be given the same port
 
