@@ -1,19 +1,19 @@
-"""The drawing of Inf-Net says what the network is, and shows no part that it was built without."""
+"""The drawings say what the networks are, and show no part that one was built without."""
 
 import pytest
 import torch
 
-from covidseg import create_model, diagrams_infnet
+from covidseg import create_model, diagrams, diagrams_infnet
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
 
-def words(**options) -> list[str]:
+def words(draw=diagrams_infnet.show_infnet, model="infnet", **options) -> list[str]:
     with torch.device("meta"):
-        model = create_model("infnet", **options)
+        network = create_model(model, **options)
     figure, ax = plt.subplots()
     try:
-        return [text.get_text() for text in diagrams_infnet.show_infnet(model, ax).texts]
+        return [text.get_text() for text in draw(network, ax).texts]
     finally:
         plt.close(figure)
 
@@ -34,3 +34,19 @@ def test_a_part_left_out_of_the_network_is_left_out_of_the_drawing(options, gone
 
 def test_another_trunk_brings_its_own_numbers():
     assert "512 at 1/16" in words(backbone="vgg16") and "512" not in words()
+
+
+def test_minisegs_stages_stand_at_the_scale_and_with_the_channels_that_they_have():
+    with torch.device("meta"):
+        network, slices = create_model("miniseg").eval(), torch.zeros(1, 3, 64, 64)
+    maps = []
+    for stage in network.stages:
+        stage.register_forward_hook(lambda module, inputs, outputs: maps.append(outputs[0]))
+    network(slices)
+    said = words(diagrams.show_miniseg, "miniseg")
+    assert len(maps) == 4
+    for number, E in enumerate(maps, 1):
+        assert said.count(f"stage {number}") == 1
+        assert said.count(f"1/{64 // E.shape[-1]}, {E.shape[1]} channels") == 1
+    for name in ("E", "Q", "$P_1$ (answer)", "$P_4$"):
+        assert said.count(name) == 1, name

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from statistics import median
 
 import pytest
 from toy_records import toy_record
@@ -10,6 +11,8 @@ from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
 from covidseg.experiments import compare, costs, list_tables, load_table, show, variant_options
 from covidseg.experiments.costs import Cost, estimate, in_time, total
+from covidseg.experiments.networks import family
+from covidseg.results import load_record
 from covidseg.training import LESSON
 
 RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}
@@ -128,6 +131,20 @@ def test_a_run_done_twice_counts_once_and_the_later_one_holds_in_whatever_folder
         assert "Left out, since the runs were done again later: 1." in show.as_text(comparison)
 
 
+def test_of_two_recipes_with_as_many_runs_the_later_one_stands_in_the_table():
+    def made(seed, hit, month, epochs):
+        when = {"code": "0.1.0", "started": f"2026-{month}-01T00:00:00+00:00"}
+        return toy_record("SB", seed=seed, hit=hit, recipe={"name": "lesson", "epochs": epochs}, provenance=when)
+
+    earlier, later = made(0, 3, "01", 16), made(1, 4, "02", 28)
+    for records in ([earlier, later], [later, earlier]):
+        comparison = compare(load_table("miniseg/table2"), records)
+        got = cell(comparison, "SB")
+        assert got.n == 1 and got.ours == pytest.approx(77.5, abs=1e-4) and comparison.left_out == 1
+    more = [earlier, made(2, 3, "01", 16), later]
+    assert cell(compare(load_table("miniseg/table2"), more), "SB").n == 2, "the larger group before the later one"
+
+
 def test_the_papers_own_data_are_preferred_to_phantoms():
     records = [toy_record("SB"), toy_record("SB", data="p1110", budget="paper")]
     assert compare(load_table("miniseg/table2"), records).data == "p1110"
@@ -198,6 +215,28 @@ def test_without_any_run_macs_and_slices_give_an_estimate_on_a_cpu_only():
     assert cost.seconds == pytest.approx(0.2164e9 * passes / costs.CPU_RATES["miniseg"], rel=1e-3)
     assert "estimated from MACs" in cost.basis
     assert estimate(RUN | {"device": "cuda"}, [toy_record("SB")]).seconds is None
+
+
+@pytest.fixture(scope="module")
+def measured(repo):
+    """The committed runs of one CPU thread."""
+    records = [load_record(path) for path in sorted((repo / "results").glob("*/*.json"))]
+    return [record for record in records if record["cost"]["device"] == "cpu"]
+
+
+@pytest.mark.parametrize("name", costs.CPU_RATES)
+def test_an_estimate_is_of_the_size_of_what_committed_runs_took(name, measured, monkeypatch):
+    """One network may lie far off, the middle one of a family by less than three times."""
+    macs = {(record["model"], record["variant"]): record["macs"] for record in measured}
+    monkeypatch.setattr(costs, "_macs", lambda model, variant: macs[model, variant])  # counting takes seconds
+    ratios = {}
+    for record in measured:
+        network, data = (record["model"], record["variant"]), record["data"]
+        if family(*network) == name:
+            run = {"model": network[0], "variant": network[1], "dataset": data["name"], "fold": data["fold"]}
+            cost = estimate(run | {"budget": record["budget"]} | record["changed"], [])
+            ratios.setdefault((*network, data["name"]), []).append(cost.seconds / record["cost"]["seconds"])
+    assert len(ratios) >= 2 and 1 / 3 < median(map(median, ratios.values())) < 3
 
 
 def test_a_run_of_another_length_or_size_is_not_told_by_runs_of_the_usual_one():

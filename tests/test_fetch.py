@@ -363,6 +363,17 @@ def test_bombs_are_refused_by_size_by_ratio_and_by_number(tmp_path, monkeypatch)
     assert not (tmp_path / "out").exists()
 
 
+def test_an_empty_mask_may_pack_a_thousandfold_and_a_set_may_be_large(tmp_path, monkeypatch):
+    masks = tmp_path / "masks.zip"
+    with zipfile.ZipFile(masks, "w", zipfile.ZIP_DEFLATED) as z:
+        z.writestr("empty", bytes(3_000_000))
+    assert masks.stat().st_size * 2 * archive.MAX_RATIO < 3_000_000, "more than twice the ratio of a bomb"
+    assert [p.stat().st_size for p in safe_extract(masks, tmp_path / "a")] == [3_000_000]
+    monkeypatch.setattr(archive, "BOMB_FLOOR", 1000)
+    scans = make_zip(tmp_path / "scans.zip", [("scan", bytes(range(256)) * 8)])
+    assert [p.stat().st_size for p in safe_extract(scans, tmp_path / "b")] == [2048]
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 cut off"])
 def test_what_is_no_archive_is_one_line(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)

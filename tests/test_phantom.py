@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from covidseg.data.phantom import phantom_slice, phantom_volume
+from covidseg.data.phantom_anatomy import draw_patient
 from covidseg.data.phantom_files import write_phantoms
+from covidseg.data.phantom_lesions import draw_disease
+from covidseg.data.phantom_render import Frame, Kernel, scan
 from covidseg.errors import UserError
 
 SEEDS = range(40, 52)
@@ -42,6 +45,25 @@ def test_healthy_lung_is_air_and_ground_glass_lies_between_it_and_consolidation(
     assert -900 < healthy < -740
     assert -620 < glass < -330
     assert glass + 150 < solid < 80
+
+
+def test_the_scanner_adds_the_noise_of_its_kernel_and_a_slice_shows_it(slices):
+    grid = np.linspace(-150, 150, 96, dtype=np.float32)
+    flat = np.full((96, 96), 40, np.float32)
+    for noise in (4.0, 25.0):
+        seen = scan(np.random.default_rng(1), flat.copy(), Frame(grid, grid, 5.0), Kernel(0.5, noise))
+        assert seen.std() == pytest.approx(noise, rel=0.01) and abs(seen.mean() - 40) < 0.2 * noise
+    corners = [p.hu[:10, :10] for p in slices]  # air, the same everywhere but for the noise
+    in_the_circle = [corner for corner in corners if corner.max() > -1024]
+    assert in_the_circle and min(corner.std() for corner in in_the_circle) > 2
+
+
+def test_most_patients_are_ill_on_both_sides_and_one_in_seven_on_one_alone():
+    lesions = [draw_disease(draw_patient(seed)).lesions for seed in range(60)]
+    sides = [{bool(lesion.centre[0] > 0) for lesion in some} for some in lesions if len(some) > 5]
+    one = [side for side in sides if len(side) == 1]
+    assert len(sides) > 30 and 3 <= len(one) <= len(sides) / 3
+    assert {True} in one and {False} in one
 
 
 def test_infection_lies_in_the_lungs_and_is_asked_for(slices):

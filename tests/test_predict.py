@@ -173,6 +173,15 @@ def test_areas_shares_and_volume_are_those_counted_by_hand():
     assert [s.index for s in found.worst] == [1]
 
 
+def test_the_worst_slices_come_first_of_equal_ones_the_lower_and_those_without_infection_not_at_all():
+    mask = np.zeros((1, 9, 5), np.uint8)
+    for z, pixels in enumerate((2, 5, 0, 9, 5)):
+        mask[0, :pixels, z] = 1
+    found = measure(mask, (1, 1, 1))
+    assert [s.index for s in found.worst] == [3, 1, 4, 0]
+    assert summary(found).startswith("infection in 4 of 5 slices, most in slice 3")
+
+
 def test_unknown_spacing_gives_no_area_and_no_volume():
     found = measure(np.ones((2, 2, 1)), (np.nan,) * 3)
     assert found.slices[0].area_mm2 is None and found.volume_ml is None

@@ -89,15 +89,17 @@ def test_a_wrong_orientation_code_is_explained(bad):
         orientation.axes_from_code(bad)
 
 
-def body(upside_down=False):
+def body(upside_down=False, couch=True, spine=True):
     """A crude slice stack: chest on a couch, lungs, spine; grey 0..255."""
     y, x = np.mgrid[0:128, 0:128]
     slice_ = np.zeros((128, 128), np.uint8)
     slice_[((y - 60) / 40) ** 2 + ((x - 64) / 55) ** 2 < 1] = 180
     for side in (40, 88):
         slice_[((y - 58) / 26) ** 2 + ((x - side) / 17) ** 2 < 1] = 20
-    slice_[((y - 88) / 9) ** 2 + ((x - 64) / 9) ** 2 < 1] = 250
-    slice_[(abs(y - 108) < 3) & (abs(x - 64) < 50)] = 200
+    if spine:
+        slice_[((y - 88) / 9) ** 2 + ((x - 64) / 9) ** 2 < 1] = 250
+    if couch:
+        slice_[(abs(y - 108) < 3) & (abs(x - 64) < 50)] = 200
     stack = np.repeat(slice_[:, :, None], 4, axis=2)
     return stack[::-1, ::-1] if upside_down else stack
 
@@ -115,6 +117,16 @@ def test_couch_and_spine_say_nothing_about_an_empty_picture():
     assert orientation.looks_upright(np.zeros((64, 64, 3)), 0, 255) == 0
     assert orientation.looks_upright(body(), 0, 255) == 1
     assert orientation.looks_upright(body(upside_down=True), 0, 255) == -1
+
+
+def test_couch_and_spine_each_decide_alone_and_against_each_other_neither():
+    for signs in ({"spine": False}, {"couch": False}):
+        assert orientation.looks_upright(body(**signs), 0, 255) == 1
+        assert orientation.looks_upright(body(upside_down=True, **signs), 0, 255) == -1
+    split = body(couch=False)
+    split[10:15, 14:114] = 200  # a couch above the patient, the spine below
+    assert orientation.looks_upright(split, 0, 255) == 0
+    assert orientation.looks_upright(body(couch=False, spine=False), 0, 255) == 0
 
 
 @pytest.mark.mirror
