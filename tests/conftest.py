@@ -10,7 +10,7 @@ from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 # Files whose tests take long and share nothing: xdist may hand out each test by itself. All other files, notebooks
 # above all (a cell needs the one before), stay whole on one process.
-ONE_BY_ONE = ("test_browser_notebooks.py", "test_batch.py", "test_exercises.py", "test_resume.py")
+ONE_BY_ONE = ("test_browser_notebooks.py", "test_batch.py", "test_exercises.py", "test_golden.py", "test_resume.py")
 
 
 class Scheduling(LoadScopeScheduling):
