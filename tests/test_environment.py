@@ -1,8 +1,11 @@
-"""Three lists of packages say the same: pyproject.toml, environment.yml and requirements.lock."""
+"""Three lists of packages say the same: pyproject.toml, environment.yml and requirements.lock. So do the imports."""
 
+import ast
+import json
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +24,14 @@ PYPI_NAME = {
     "playwright-python": "playwright",
 }  # conda-forge's names
 NOT_A_DEPENDENCY = {"python", "pip"}
+IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml"}  # where the package's name is another
+USED_UNSEEN = {
+    "jupyterlab": "a command: make lab",
+    "nbval": "a plug-in of pytest: make test",
+    "ipykernel": "the kernel python3, which every notebook asks for",
+    "dask": "the half of distributed that plans; both move in step",
+}
+FOR_DEVELOPERS = {"nbstripout"}  # imported by `covidseg notebooks refresh`, which names the dev extra if it is missing
 
 
 def wanted() -> dict[str, Requirement]:
@@ -46,6 +57,52 @@ def conda() -> dict[str, str]:
 def by_pip() -> set[str]:
     lists = [item["pip"] for item in CONDA["dependencies"] if isinstance(item, dict)]
     return {canonicalize_name(Requirement(text).name) for texts in lists for text in texts if not text.startswith("-e")}
+
+
+def imported(source: str) -> set[str]:
+    """Top-level names of third-party packages that a source imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names - {"covidseg"}
+
+
+@cache
+def all_imported() -> dict[str, str]:
+    """Name -> one place that imports it, over lib/ and the code cells of notebooks/."""
+    places = {}
+    for path in sorted((ROOT / "lib").rglob("*.py")):
+        places |= dict.fromkeys(imported(path.read_text(encoding="utf-8")), path.name)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        places |= dict.fromkeys(set().union(*map(imported, code)), path.name)
+    return places
+
+
+def declared() -> dict[str, str]:
+    """Name of the import -> name of the package, for what every user installs."""
+    names = [canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]]
+    return {IMPORTED_AS.get(name, name): name for name in names}
+
+
+def test_the_reader_of_imports_sees_functions_and_leaves_out_our_own_and_pythons():
+    code = "import os, scipy.ndimage\nfrom covidseg import lesson\nfrom . import x\ndef f():\n    from PIL import Image"
+    assert imported(code) == {"scipy", "PIL"}
+
+
+def test_every_imported_package_is_declared():
+    places = all_imported()
+    assert len(places) > 15
+    assert {name: place for name, place in places.items() if name not in declared().keys() | FOR_DEVELOPERS} == {}
+
+
+def test_every_declared_package_is_imported_or_has_a_reason():
+    unseen = {package for name, package in declared().items() if name not in all_imported()}
+    assert unseen == set(USED_UNSEEN)
 
 
 def test_environment_yml_uses_conda_forge_alone():

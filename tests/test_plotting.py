@@ -123,6 +123,28 @@ def test_a_comparison_prints_the_signed_difference(ax):
     assert [text.get_text() for text in ax.texts] == ["82.5 (+2.5)", "69.0 (\N{MINUS SIGN}1.0)", "60.0 (0.0)", "50.0"]
 
 
+def test_a_strip_has_a_dot_for_every_value_a_bar_for_their_mean_and_a_ring_for_the_paper(ax):
+    values = {"a": [3.0, -1.0, 4.0], "b": [2.0, 2.0], "none yet": []}
+    assert plotting.strips(values, paper={"a": 5.0, "none yet": -2.0}, labels=("theirs", "ours"), ax=ax) is ax
+    ax.figure.canvas.draw()  # the swarm moves apart while it is drawn
+    a, b = (np.asarray(dots.get_offsets()) for dots in ax.collections[:2])
+    assert sorted(a[:, 0]) == [-1, 3, 4] and list(b[:, 0]) == [2, 2]
+    assert b[0, 1] != b[1, 1] and np.all(np.abs(b[:, 1] - 1) < 0.5)  # equal values stand side by side, in their row
+    mean, ring, zero = ax.lines
+    assert mean.get_xdata() == pytest.approx([2, 2, np.nan], nan_ok=True)
+    assert ring.get_xdata() == pytest.approx([5, np.nan, -2], nan_ok=True)
+    assert list(zero.get_xdata()) == [0, 0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["ours, mean", "theirs"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(values)
+    assert ax.transData.transform((0, 0))[1] > ax.transData.transform((0, 2))[1]  # the first row is on top
+
+
+def test_strips_move_no_random_number(ax):
+    before = np.random.get_state()[1].copy()
+    plotting.strips({"a": [1.0, 1.0, 2.0]}, ax=ax)
+    assert np.array_equal(before, np.random.get_state()[1]) and ax.get_legend() is None
+
+
 @pytest.mark.parametrize("dilations, kernel", [((1, 2, 4, 8), 3), ((1, 3), 5)])
 def test_the_drawn_receptive_field_is_that_of_a_dilated_convolution(ax, dilations, kernel):
     import torch

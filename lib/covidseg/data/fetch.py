@@ -137,7 +137,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _download(source: Source, file: RemoteFile) -> Path:
-    from filelock import FileLock  # torch brings it; several workers may want the same weights at once
+    from filelock import FileLock  # several workers may want the same weights at once
 
     target = data_home() / "raw" / source.folder / file.path
     way_out = (

@@ -6,7 +6,7 @@ pictures of CT, ``charts`` bars, curves and the like.
 """
 
 from covidseg.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
-from covidseg.plotting.charts import bars, compare, curves, show_receptive_field
+from covidseg.plotting.charts import bars, compare, curves, show_receptive_field, strips
 from covidseg.plotting.slices import gallery, show_attention, show_labels, show_overlay, show_slice
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "show_receptive_field",
     "show_slice",
     "slice_rgb",
+    "strips",
 ]

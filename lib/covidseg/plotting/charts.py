@@ -1,4 +1,4 @@
-"""Bars, curves, paper against ours, and the field that dilated kernels see."""
+"""Bars, curves, strips of runs, paper against ours, and the field that dilated kernels see."""
 
 from collections.abc import Mapping, Sequence
 
@@ -97,6 +97,40 @@ def _gap(gap, form):
     size = form.format(abs(gap))
     sign = "" if size == form.format(0.0) else "+" if gap > 0 else "\N{MINUS SIGN}"
     return f" ({sign}{size})"
+
+
+def strips(
+    values: Mapping[str, Sequence[float]], *, paper=None, labels=("paper", "ours"), unit="", title=None, ax=None
+):
+    """Every value of a row as a dot of its own and their mean as a bar: one sees what one value more could change.
+
+    values : name -> numbers, one per run or per slice; undefined ones (NaN) draw no dot, a row may be empty
+    paper : name -> the paper's value, drawn as a ring; labels : the legend, which is there if ``paper`` is
+    Dots that would hide each other stand side by side. A line marks 0 where values lie on both sides of it.
+    """
+    import seaborn
+
+    ax, names = axes_or_current(ax), list(values)
+    rows = [name for name in names for _ in values[name]]
+    numbers = np.array([value for name in names for value in values[name]], float)
+    seaborn.swarmplot(x=numbers, y=rows, order=names, orient="y", size=4.5, color=SERIES[0], zorder=3, ax=ax)
+    means = [np.nanmean(values[name]) if np.isfinite(values[name]).any() else np.nan for name in names]
+    ax.plot(means, range(len(names)), "|", ms=15, mew=1.8, color=INK, label=f"{labels[1]}, mean", zorder=4)
+    if paper is not None:
+        rings = [paper.get(name, np.nan) for name in names]
+        ax.plot(rings, range(len(names)), "o", ms=8, mfc="none", mec=SERIES[4], mew=1.6, label=labels[0], zorder=5)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=8)
+    low, high = ax.get_xlim()
+    if low < 0 < high:
+        ax.axvline(0, color=RULE, lw=1.5, zorder=0)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="x", labelsize=8, colors=QUIET)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlabel(unit, fontsize=9, color=QUIET)
+    ax.set_ylabel("")
+    frame(ax, "bottom")
+    return titled(ax, title, pad=20 if paper is not None else 6)
 
 
 def show_receptive_field(dilations=(1, 2, 4, 8), *, kernel=3, legend=True, title=None, ax=None):
