@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -40,6 +41,30 @@ def test_an_undefined_score_is_null_in_the_file_and_none_in_python(tmp_path):
     assert "NaN" not in path.read_text()
     clean = results.load_record(path)["selections"]["last"]["scores"]["clean"]
     assert clean["means"]["dice"] == 0 and results.plain(float("nan")) is None
+
+
+def test_each_case_is_one_line_of_the_file_and_the_rest_is_as_json_indents_it(tmp_path):
+    record = toy_record() | {"text": "two\nlines", "empty": [{}, []], "none": {}, "deep": [[1, {"a": [2]}]]}
+    text = results.write_json(tmp_path / "r.json", record).read_text()
+    assert json.loads(text) == record
+    rows = [line.strip().rstrip(",") for line in text.splitlines() if '"case"' in line]
+    assert len(rows) == 8 and {json.loads(row)["case"] for row in rows} == {"a", "b"}  # 2 cases, 2 rules, 2 protocols
+    plainly = re.sub(r"\{\n\s*\"case\".*?\}", "ROW", json.dumps(record, indent=1), flags=re.S)
+    assert re.sub(r'\{"case".*?\}', "ROW", text) == plainly + "\n"
+
+
+def test_every_committed_record_has_the_form_in_which_it_would_be_written(repo):
+    records = [path for path in (repo / "results").rglob("*.json") if results.SCHEMA in path.read_text()]
+    assert len(records) >= 64
+    for path in records:
+        assert path.read_text() == results.to_json(json.loads(path.read_text())) + "\n", path.name
+
+
+def test_a_number_that_json_does_not_know_is_refused_in_a_row_too(tmp_path):
+    for value in ({"a": float("nan")}, {"rows": [{"a": float("inf")}]}):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            results.write_json(tmp_path / "r.json", value)
+    assert os.listdir(tmp_path) == []
 
 
 def lose(record, name):

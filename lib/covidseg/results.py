@@ -126,7 +126,29 @@ def plain(value):
 
 def write_json(path: Path, value: dict) -> Path:
     """Neither a reader nor a killed run ever sees half a file. Raises UserError where it cannot be written."""
-    return write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    return write_text(path, to_json(value) + "\n")
+
+
+def to_json(value, margin: str = "\n") -> str:
+    """JSON indented by 1, but each row of a list of mappings on one line: a case is a line, in the file and in a diff.
+
+    margin : newline and indentation of the line that the text begins in. Raises ValueError for NaN.
+    >>> print(to_json({"n": 2, "cases": [{"case": "a", "tp": 4}, {"case": "b", "tp": 0}]}))
+    {
+     "n": 2,
+     "cases": [
+      {"case": "a", "tp": 4},
+      {"case": "b", "tp": 0}
+     ]
+    }
+    """
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        fields = [f"{json.dumps(str(name))}: {to_json(field, inner)}" for name, field in value.items()]
+        return "{" + ",".join(inner + field for field in fields) + margin + "}"
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return "[" + ",".join(inner + json.dumps(row, allow_nan=False) for row in value) + margin + "]"
+    return json.dumps(value, indent=1, allow_nan=False).replace("\n", margin)  # inside a text, a newline is escaped
 
 
 def save_record(record: dict, path: Path, **more) -> Path:
