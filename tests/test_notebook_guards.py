@@ -1,9 +1,13 @@
 """Every committed notebook keeps the house rules; and each rule catches a notebook that breaks it."""
 
 import ast
+import base64
+import io
 
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_output
+from PIL import Image
 from toy_notebooks import good_notebook, numbered, save, stream
 
 from covidseg.notebooks import all_notebooks, guards, table
@@ -24,6 +28,19 @@ def test_the_notebook_keeps_every_rule(path):
 def test_the_committed_exercises_are_unsolved(path):
     cells = [cell for cell in guards.Notebook(path).tagged("check")]
     assert all("not yet" in cell.outputs[0].text for cell in cells)
+
+
+def test_the_notebooks_together_are_small():
+    assert guards.size_together() == []
+
+
+def test_notebooks_that_are_too_big_together_are_named(tmp_path):
+    small, big = tmp_path / "10_small.ipynb", tmp_path / "20_big.ipynb"
+    small.write_bytes(b" " * 500_000)
+    big.write_bytes(b" " * 3_499_999)
+    assert guards.size_together([small, big]) == []
+    big.write_bytes(b" " * 3_500_000)
+    assert guards.size_together([small, big]) == ["the notebooks are 4.0 MB, over 4 MB; the biggest is 20_big.ipynb"]
 
 
 def test_the_readme_table_is_up_to_date():
@@ -96,6 +113,14 @@ def add_many_cells(nb):
 
 def add_a_big_picture(nb):
     nb.cells[6].outputs = [new_output("display_data", data={"image/png": "A" * 1_000_000})]
+
+
+def add_a_colourful_picture(nb):
+    file = io.BytesIO()
+    Image.fromarray(np.arange(3 * 129, dtype=np.int64).reshape(1, 129, 3).astype(np.uint8)).save(file, "PNG")
+    nb.cells[6].outputs = [
+        new_output("display_data", data={"image/png": base64.b64encode(file.getvalue()).decode()}),
+    ]
 
 
 def define_a_long_function(nb):
@@ -179,6 +204,7 @@ BREACHES = {
     check_an_address: "prints a memory address",
     add_many_cells: "code cells, more than 25",
     add_a_big_picture: "1.0 MB, over 1 MB",
+    add_a_colourful_picture: "a figure of 129 colours, more than 128; run `covidseg notebooks refresh 20_toy`",
     define_a_long_function: "long has 11 lines",
     use_a_magic: "uses a magic",
     take_another_kernel: "kernelspec is not python3",

@@ -12,13 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from covidseg.errors import UserError
-from covidseg.notebooks import is_lesson, read, schema
+from covidseg.notebooks import all_notebooks, is_lesson, read, schema
+from covidseg.notebooks.figures import MOST_COLOURS, count_colours, figures
 
 MOST_CODE_CELLS = 25
 LONGEST_FUNCTION = 10  # lines; longer ones belong into the package, where they are tested
 LEAST_CHECKED = 3
 LEAST_EXERCISES = 2
 BIGGEST = 1_000_000  # bytes
+MOST_TOGETHER = 4_000_000  # bytes of all notebooks
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~<])/(?:home|Users|root|tmp|work|mnt|opt|usr|var|private)/\w|\b[A-Z]:\\\\?\w")
 
 
@@ -39,6 +41,15 @@ def problems(path: Path) -> list[str]:
     """Every breach in one notebook, each as ``name: sentence``; an empty list is the aim."""
     notebook = Notebook(path)
     return [f"{notebook.path.name}: {sentence}" for guard in GUARDS for sentence in guard(notebook)]
+
+
+def size_together(paths: list[Path] | None = None) -> list[str]:
+    """A sentence if the notebooks, by default all that are committed, are too big together for a clone in seconds."""
+    sizes = {path.name: path.stat().st_size for path in (all_notebooks() if paths is None else paths)}
+    total, biggest = sum(sizes.values()), max(sizes, key=sizes.get, default="")
+    if total < MOST_TOGETHER:
+        return []
+    return [f"the notebooks are {total / 1e6:.1f} MB, over {MOST_TOGETHER / 1e6:.0f} MB; the biggest is {biggest}"]
 
 
 def order_of_cells(nb: Notebook) -> Iterator[str]:
@@ -110,6 +121,22 @@ def size_and_shape(nb: Notebook) -> Iterator[str]:
         yield f"has {len(nb.code)} code cells, more than {MOST_CODE_CELLS}"
     if nb.path.stat().st_size >= BIGGEST:
         yield f"is {nb.path.stat().st_size / 1e6:.1f} MB, over {BIGGEST / 1e6:.0f} MB: lower a figure's dpi"
+
+
+def few_colours(nb: Notebook) -> Iterator[str]:
+    """Figures in a palette, as `refresh` leaves them."""
+    for cell in nb.code:
+        for png in figures(cell):
+            try:
+                found = count_colours(png)
+            except OSError:
+                yield f"cell {cell.execution_count} holds a PNG that cannot be read"
+                continue
+            if found > MOST_COLOURS:
+                yield (
+                    f"cell {cell.execution_count} holds a figure of {found:,} colours, more than {MOST_COLOURS}; "
+                    f"run `covidseg notebooks refresh {nb.path.stem}`"
+                )
 
 
 def short_functions(nb: Notebook) -> Iterator[str]:
@@ -218,6 +245,7 @@ GUARDS = (
     outputs_are_clean,
     checked_cells,
     size_and_shape,
+    few_colours,
     short_functions,
     metadata_is_plain,
     no_absolute_path,

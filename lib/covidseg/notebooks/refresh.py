@@ -6,6 +6,7 @@ from pathlib import Path
 
 from covidseg.errors import UserError
 from covidseg.notebooks import read, write
+from covidseg.notebooks.figures import quantise_figures
 from covidseg.notebooks.guards import problems
 from covidseg.notebooks.runner import Outcome, run_notebook
 
@@ -15,13 +16,14 @@ NOISE = ["metadata.papermill", "cell.metadata.papermill", "metadata.widgets"]
 def refresh(source: Path, timeout: float = 1800) -> tuple[Outcome, list[str]]:
     """Run one notebook in the lesson budget; if it worked, its outputs replace the committed ones.
 
-    Returns the outcome, and the guards' complaints about the new file. A failed run changes nothing.
+    Figures are put into a palette. Returns the outcome, and the guards' complaints about the new file.
+    A failed run changes nothing.
     """
     with tempfile.TemporaryDirectory() as scratch:
         outcome = run_notebook(source, Path(scratch), timeout=timeout, environment={"COVIDSEG_BUDGET": "lesson"})
         if outcome.status != "done":
             return outcome, []
-        write(strip(read(outcome.executed)), outcome.executed)
+        write(quantise_figures(strip(read(outcome.executed))), outcome.executed)
         shutil.copyfile(outcome.executed, source)
     return outcome, problems(source)
 
