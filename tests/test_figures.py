@@ -62,6 +62,13 @@ def test_a_slice_of_greys_alone_is_off_by_one_step_at_most():
     assert np.abs(pixels(png(picture)) - pixels(quantise(png(picture)))).max() <= 1
 
 
+def test_rare_greys_and_colours_are_not_drowned_by_the_common_ones():
+    picture = np.random.default_rng(0).normal(120, 40, (400, 400, 1)).clip(0, 255).astype(np.uint8).repeat(3, axis=2)
+    picture[:4, :10] = (0, 160, 90)  # 40 pixels of 160,000
+    picture[10:14, :10] = (200, 40, 160)
+    assert np.abs(pixels(png(picture)) - pixels(quantise(png(picture)))).max() <= 8  # by area alone: 11
+
+
 def test_a_second_pass_changes_nothing_and_a_second_run_is_the_same(figure):
     small = quantise(figure)
     assert quantise(small) == small == quantise(figure)

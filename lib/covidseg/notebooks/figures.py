@@ -56,7 +56,7 @@ def quantise(png: bytes, colours: int = MOST_COLOURS) -> bytes:
     small = Image.fromarray(nearest[inverse].reshape(pixels.shape[:2]))  # indices; the palette makes it mode P
     small.putpalette(palette.ravel().tolist())
     file = io.BytesIO()
-    small.save(file, "PNG", optimize=True, **{key: picture.info[key] for key in ("dpi",) if key in picture.info})
+    small.save(file, "PNG", optimize=True, **{key: value for key, value in picture.info.items() if key == "dpi"})
     return min(png, file.getvalue(), key=len)
 
 
