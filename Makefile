@@ -40,10 +40,10 @@ refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and 
 	$(BIN)/covidseg notebooks table
 
 weights: $(READY)  ## train the small MiniSeg that the kit ships, on phantoms (about ten minutes on two cores)
-	OMP_NUM_THREADS=2 $(BIN)/python -m covidseg.training.bundled
+	OMP_NUM_THREADS=2 $(BIN)/python -m covidseg.papers.miniseg.bundled
 
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing
-	$(BIN)/python -m covidseg.experiments.bare results/pending.json -o runs/gpu --workers 5 --minutes 9; true
+	$(BIN)/python -m covidseg.runs.bare results/pending.json -o runs/gpu --workers 5 --minutes 9; true
 	$(BIN)/covidseg report --adopt runs/gpu
 
 clean:  ## remove the environment, caches and runs; data stay

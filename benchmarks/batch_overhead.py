@@ -24,7 +24,7 @@ SMOKE = {"variant": "MiniSeg", "budget": "smoke"}
 
 def seconds_of(runs: list, workers: int) -> float:
     """Wall time of a batch in an empty folder. Stops the benchmark if a run fails: its time would mean nothing."""
-    from covidseg.batch import command
+    from covidseg.runs import command
 
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()) as text:
         begin = time.perf_counter()
@@ -39,7 +39,7 @@ def idle_notebook(folder: str) -> Path:
     """Parameters, and nothing to do."""
     from nbformat.v4 import new_code_cell, new_notebook
 
-    from covidseg.notebooks import write
+    from covidseg.lessons import write
 
     cell = new_code_cell("number = 0  # int", metadata={"tags": ["parameters"]})
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -50,7 +50,7 @@ def idle_notebook(folder: str) -> Path:
 
 def overhead() -> float:
     """Seconds per idle notebook: what five more cost than one, so that starting the cluster is not counted."""
-    from covidseg.batch import plan
+    from covidseg.runs.plan import plan
 
     with tempfile.TemporaryDirectory() as folder:
         runs = plan(str(idle_notebook(folder)), [{"number": n} for n in range(IDLE + 1)])
@@ -59,7 +59,7 @@ def overhead() -> float:
 
 def gain() -> tuple[float, float]:
     """Seconds of eight smoke runs with one worker and with two."""
-    from covidseg.batch import plan
+    from covidseg.runs.plan import plan
 
     runs = plan("40_train_one", [SMOKE | {"seed": seed} for seed in range(RUNS)])
     return seconds_of(runs, 1), seconds_of(runs, 2)

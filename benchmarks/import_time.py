@@ -1,7 +1,7 @@
 """How long the imports take that everybody waits for; prints the best of several fresh Pythons.
 
 python benchmarks/import_time.py
-Aim: `import covidseg` and `covidseg --help` well below a second; covidseg.models adds under 0.3 s to torch.
+Aim: `import covidseg` and `covidseg --help` well below a second; covidseg.nn adds under 0.3 s to torch.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ CASES = {
     "import covidseg": "import covidseg",
     "covidseg --help": "import sys, covidseg.cli; sys.exit(covidseg.cli.main(['--help']))",
     "import torch": "import torch",
-    "import torch, covidseg.models": "import torch, covidseg.models",
+    "import torch, covidseg.nn": "import torch, covidseg.nn",
 }
 
 

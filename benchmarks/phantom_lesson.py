@@ -29,8 +29,8 @@ def main():
 
     from covidseg import create_model, load_dataset
     from covidseg.errors import UserError
+    from covidseg.papers.miniseg.bundled import phantoms
     from covidseg.training import evaluate, recipe, train
-    from covidseg.training.bundled import phantoms
 
     torch.set_num_threads(2)
     sets, changes = CHOICES[options.recipe]

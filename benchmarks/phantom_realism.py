@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from covidseg import load_dataset
-from covidseg.models.official import weights
+from covidseg.papers.miniseg.weights import weights
 from covidseg.training import evaluate
 
 

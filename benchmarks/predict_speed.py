@@ -50,8 +50,8 @@ def settings(threads):
 def one_run(scan, weights, threads):
     import torch
 
-    from covidseg.models.official import weights as load
-    from covidseg.scan_report import segment_scan
+    from covidseg.papers.miniseg.weights import weights as load
+    from covidseg.scans.segment import segment_scan
 
     torch.set_num_threads(threads)
     loaded, network = load(weights), Stopwatch()
@@ -80,7 +80,7 @@ def phantom_scan(slices):
     import nibabel
     import numpy as np
 
-    from covidseg.data.phantom import phantom_volume
+    from covidseg.phantom.chest import phantom_volume
 
     path = Path(tempfile.gettempdir()) / f"covidseg_phantom_{slices}.nii.gz"
     if not path.exists():

@@ -8,7 +8,7 @@ import pytest
 from covidseg.cli import main
 from covidseg.errors import UserError
 from covidseg.files import make_folder, write_atomically, write_text
-from covidseg.notebooks import runner
+from covidseg.lessons import runner
 
 
 @pytest.fixture

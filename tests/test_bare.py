@@ -12,11 +12,11 @@ import torch
 
 from covidseg import lesson
 from covidseg.errors import UserError
-from covidseg.experiments import bare, bare_grid
-from covidseg.experiments.bare_grid import name_of, read_runs
-from covidseg.experiments.source import source_key
-from covidseg.notebooks import read, resolve, schema
-from covidseg.results import load_record
+from covidseg.lessons import read, resolve, schema
+from covidseg.runs import bare, bare_grid
+from covidseg.runs.bare_grid import name_of, read_runs
+from covidseg.runs.record import load_record
+from covidseg.runs.source import source_key
 
 SMOKE = {"budget": "smoke", "device": "cpu", "epochs": 1}
 LONG = SMOKE | {"epochs": 100_000}
@@ -268,7 +268,7 @@ def test_a_run_stops_when_its_parent_is_gone(heard):
 @posix
 def test_a_program_that_is_asked_to_end_lets_its_runs_save_themselves(tmp_path):
     path, out = grid_file(tmp_path, {"parameters": LONG}), tmp_path / "out"
-    command = [sys.executable, "-m", "covidseg.experiments.bare", str(path), "-o", str(out)]
+    command = [sys.executable, "-m", "covidseg.runs.bare", str(path), "-o", str(out)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as program:
         end = monotonic() + 120

@@ -17,12 +17,12 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from toy_notebooks import save
 
-from covidseg.batch import cluster, command, keys, locks, plan, plan_file, summary, work, worker
 from covidseg.cli import main
 from covidseg.errors import UserError
-from covidseg.experiments import source
-from covidseg.notebooks import read, runner
-from covidseg.notebooks.runner import Outcome
+from covidseg.lessons import read, runner
+from covidseg.lessons.runner import Outcome
+from covidseg.runs import cluster, command, keys, locks, source, summary, work, worker
+from covidseg.runs.plan import plan, plan_file
 
 PARAMETERS = """\
 budget = "lesson"  # smoke | lesson | paper
@@ -185,7 +185,7 @@ def test_parameters_and_code_change_the_key_and_prose_does_not(notebook):
 
 def test_a_change_in_numeric_code_changes_the_key_and_a_new_plot_does_not(tmp_path):
     package = tmp_path / "covidseg"
-    for name in ("models/miniseg.py", "losses.py", "plotting.py", "cli/batch.py"):
+    for name in ("zoo/unet.py", "losses.py", "show.py", "cli/batch.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("a = 1\n")
 
@@ -194,10 +194,10 @@ def test_a_change_in_numeric_code_changes_the_key_and_a_new_plot_does_not(tmp_pa
         return source.source_key(package)
 
     before = key()
-    (package / "plotting.py").write_text("a = 2\n")
+    (package / "show.py").write_text("a = 2\n")
     (package / "cli" / "batch.py").write_text("a = 2\n")
     assert key() == before
-    for name in ("losses.py", "models/miniseg.py"):
+    for name in ("losses.py", "zoo/unet.py"):
         (package / name).write_text("a = 2\n")
         assert key() != before
         before = key()
@@ -457,7 +457,7 @@ def test_a_result_comes_while_another_run_is_busy(tmp_path, notebook, client, mo
 
 
 def test_planning_a_batch_loads_no_dask():
-    code = "import sys, covidseg.batch.command; print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
+    code = "import sys, covidseg.runs.command; print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 

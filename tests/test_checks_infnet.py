@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from covidseg.checks.nb_21_infnet import EDGE, reverse_attention, two_losses, unit_parameters
-from covidseg.models.layers import resize
+from covidseg.nn.layers import resize
+from covidseg.papers.infnet.checks.nb_21_infnet import EDGE, reverse_attention, two_losses, unit_parameters
 
 
 def up(f, S):

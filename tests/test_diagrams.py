@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from covidseg import create_model, diagrams, diagrams_infnet
+from covidseg import create_model
+from covidseg.papers.infnet.diagram import show_infnet
+from covidseg.papers.miniseg.diagram import show_miniseg
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
 
-def words(draw=diagrams_infnet.show_infnet, model="infnet", **options) -> list[str]:
+def words(draw=show_infnet, model="infnet", **options) -> list[str]:
     with torch.device("meta"):
         network = create_model(model, **options)
     figure, ax = plt.subplots()
@@ -43,7 +45,7 @@ def test_minisegs_stages_stand_at_the_scale_and_with_the_channels_that_they_have
     for stage in network.stages:
         stage.register_forward_hook(lambda module, inputs, outputs: maps.append(outputs[0]))
     network(slices)
-    said = words(diagrams.show_miniseg, "miniseg")
+    said = words(show_miniseg, "miniseg")
     assert len(maps) == 4
     for number, E in enumerate(maps, 1):
         assert said.count(f"stage {number}") == 1

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from covidseg import doctor
 from covidseg.cli import main
-from covidseg.doctor import FAIL, OK, OPTIONAL, Item
+from covidseg.lessons import doctor
+from covidseg.lessons.doctor import FAIL, OK, OPTIONAL, Item
 
 
 def test_this_machine_is_ready(capsys):

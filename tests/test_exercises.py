@@ -4,11 +4,10 @@ import pytest
 from toy_notebooks import exercise_cells, good_notebook, save
 from widget_notebooks import tried_in_a_browser
 
-from covidseg import exercises
 from covidseg.cli import main
 from covidseg.errors import UserError
-from covidseg.notebooks import all_notebooks, is_lesson, read
-from covidseg.notebooks.runner import run_notebook
+from covidseg.lessons import all_notebooks, exercises, is_lesson, read
+from covidseg.lessons.runner import run_notebook
 
 LESSONS = [path for path in all_notebooks() if is_lesson(path)]
 

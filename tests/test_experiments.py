@@ -9,10 +9,12 @@ from toy_records import toy_record
 
 from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
-from covidseg.experiments import compare, costs, list_tables, load_table, show, variant_options
-from covidseg.experiments.costs import Cost, estimate, in_time, total
-from covidseg.experiments.networks import family
-from covidseg.results import load_record
+from covidseg.runs import costs
+from covidseg.runs.costs import Cost, estimate, in_time, total
+from covidseg.runs.networks import family
+from covidseg.runs.record import load_record
+from covidseg.tables import compare, list_tables, load_table, variant_options
+from covidseg.tables import text as show
 from covidseg.training import LESSON
 
 RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}

@@ -14,10 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from covidseg.cli import main
-from covidseg.data import archive, catalog, download, fetch
-from covidseg.data.archive import safe_extract
-from covidseg.data.catalog import RemoteFile, Source, source, sources
 from covidseg.errors import UnknownName, UserError
+from covidseg.fetch import archive, catalog, download
+from covidseg.fetch import sources as fetch
+from covidseg.fetch.archive import safe_extract
+from covidseg.fetch.catalog import RemoteFile, Source, source, sources
 
 BODY = bytes(range(256)) * 400  # 102,400 bytes
 DIGEST = sha256(BODY).hexdigest()
@@ -290,7 +291,7 @@ def test_unknown_sources_and_files_are_answered_with_the_nearest():
 
 @pytest.mark.mirror
 def test_the_mirrors_weights_have_the_catalogues_checksums(mirror):
-    from covidseg.data.fetch import fetch_file
+    from covidseg.fetch.sources import fetch_file
 
     for name in ("CT100", "P9", "P1110"):
         path = fetch_file("miniseg-weights", f"Pretrained/COVID-19-{name}/MiniSeg_CrossVal5.pth", mirror)

@@ -10,8 +10,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 from toy_notebooks import stream
 
-from covidseg.notebooks.figures import MOST_COLOURS, count_colours, quantise, quantise_figures
-from covidseg.pictures import CLASSES, FALSE_ALARM, HIT, INK, MISS, rgb
+from covidseg.lessons.figures import MOST_COLOURS, count_colours, quantise, quantise_figures
+from covidseg.show.pictures import CLASSES, FALSE_ALARM, HIT, INK, MISS, rgb
 
 
 def png(pixels, **more) -> bytes:

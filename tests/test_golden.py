@@ -19,17 +19,17 @@ from tiny_training import RECIPE, SOFT, discs, tiny_net
 from torch import nn
 from torch.testing import assert_close
 
-from covidseg.experiments import list_tables, load_table
-from covidseg.experiments.networks import family, is_guided, is_semi
-from covidseg.experiments.one import all_recipes, trial
-from covidseg.experiments.settings import ALL_PSEUDO, BUDGETS, GUIDES, PSEUDO
-from covidseg.experiments.tasks import OF_FAMILY
-from covidseg.models.official import weights
+from covidseg.papers.infnet.semi import PLANS
+from covidseg.papers.miniseg.weights import weights
 from covidseg.profiling import profile_model
 from covidseg.provenance import device_name
 from covidseg.repeatable import set_seed
-from covidseg.results import SELECTIONS
-from covidseg.semisupervised import PLANS
+from covidseg.runs.networks import family, is_guided, is_semi
+from covidseg.runs.record import SELECTIONS
+from covidseg.runs.settings import ALL_PSEUDO, BUDGETS, GUIDES, PSEUDO
+from covidseg.runs.task import OF_FAMILY
+from covidseg.runs.trial import all_recipes, trial
+from covidseg.tables import list_tables, load_table
 from covidseg.training import Recipe, learning_rate, load_checkpoint, train
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -281,7 +281,7 @@ SCORED = {  # run -> side, or None for the budget's own; two epochs each
 
 
 def scores_of(model: str, variant: str, folder: Path) -> dict:
-    """A smoke run on phantoms from first weights to scores, as `covidseg.experiments.bare` does it."""
+    """A smoke run on phantoms from first weights to scores, as `covidseg.runs.bare` does it."""
     run = trial(model, variant, "phantom", 1, 0, "smoke", size=SCORED[model, variant])
     set_seed(0)
     network, (train_set, scored) = run.network(), run.data()

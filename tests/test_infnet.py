@@ -12,13 +12,13 @@ from torch.testing import assert_close
 
 from covidseg import create_model, profile_model
 from covidseg.attention import capture, map_names
+from covidseg.backbones import create_backbone, freeze_norms, load_backbone
+from covidseg.backbones.res2net import Bottle2neck
+from covidseg.backbones.resnet import Bottleneck, ResNet
 from covidseg.errors import UserError
-from covidseg.models import card
-from covidseg.models.backbones import create_backbone, freeze_norms, load_backbone
-from covidseg.models.backbones.res2net import Bottle2neck
-from covidseg.models.backbones.resnet import Bottleneck, ResNet
-from covidseg.models.infnet import ABLATIONS, PPD, RA, InfNet
-from covidseg.models.infnet_wiring import OFFICIAL, PAPER, RAUnit
+from covidseg.nn import card
+from covidseg.papers.infnet.network import ABLATIONS, PPD, RA, InfNet
+from covidseg.papers.infnet.wiring import OFFICIAL, PAPER, RAUnit
 
 NETWORKS = ("infnet", "infnet_resnet50", "infnet_vgg16", "multiclass_unet")
 

@@ -19,12 +19,13 @@ from covidseg.cli import main
 from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
-from covidseg.experiments import costs, list_tables, load_table, settings, variant_options
-from covidseg.experiments.networks import family
-from covidseg.experiments.one import trial
-from covidseg.experiments.settings import parts
 from covidseg.losses_soft import edge_bce, structure_loss
 from covidseg.metrics import segmentation_scores
+from covidseg.runs import costs
+from covidseg.runs.networks import family
+from covidseg.runs.settings import parts, settings
+from covidseg.runs.trial import trial
+from covidseg.tables import list_tables, load_table, variant_options
 from covidseg.training import (
     INFNET_CONSTANT,
     INFNET_LESSON,

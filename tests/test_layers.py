@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from covidseg.models.fast_layers import PReLU
-from covidseg.models.layers import depthwise
+from covidseg.nn.fast_layers import PReLU
+from covidseg.nn.layers import depthwise
 
 
 def gradients(layer, x, upstream):

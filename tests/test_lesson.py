@@ -25,9 +25,9 @@ def checks(monkeypatch):
     """Pretend that notebook 99_toy has these checks."""
 
     def install(**functions):
-        module = types.ModuleType("covidseg.checks.nb_99_toy")
+        module = types.ModuleType("covidseg.lessons.checks.nb_99_toy")
         module.CHECKS = {int(name[1:]): function for name, function in functions.items()}
-        monkeypatch.setitem(sys.modules, "covidseg.checks.nb_99_toy", module)
+        monkeypatch.setitem(sys.modules, "covidseg.lessons.checks.nb_99_toy", module)
 
     return install
 

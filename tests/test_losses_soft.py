@@ -10,7 +10,14 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from covidseg.errors import UnknownName, UserError
-from covidseg.losses_soft import boundary_weight, edge_bce, plain_bce, structure_loss, weighted_bce, weighted_iou
+from covidseg.losses_soft import (
+    boundary_weight,
+    edge_bce,
+    plain_bce,
+    structure_loss,
+    weighted_bce,
+    weighted_iou,
+)
 
 
 def example(seed=0, B=2, size=(9, 7)):

@@ -412,7 +412,7 @@ def test_the_authors_maps_score_their_known_dice_on_ct100(mirror):
 
 
 def test_the_exercises_of_11_metrics_take_right_answers_and_refuse_wrong_ones():
-    from covidseg.checks.nb_11_metrics import CHECKS
+    from covidseg.lessons.checks.nb_11_metrics import CHECKS
 
     iou = 0.7591 / (2 - 0.7591)
     assert CHECKS[1]((iou, 2 * 0.8215 - iou)) == ""

@@ -11,8 +11,8 @@ from covidseg import create_model, load_official, profile_model
 from covidseg.attention import capture, map_names
 from covidseg.errors import UserError
 from covidseg.losses import class_weights_miniseg, cross_entropy, deep_supervision
-from covidseg.models.miniseg import AHSP, FFM, MiniSeg
-from covidseg.models.miniseg_ablations import ABLATIONS, JOURNAL
+from covidseg.papers.miniseg.ablations import ABLATIONS, JOURNAL
+from covidseg.papers.miniseg.network import AHSP, FFM, MiniSeg
 
 ROWS = ABLATIONS | JOURNAL
 
@@ -64,7 +64,7 @@ def test_ffm_is_eqn_14_as_one_dense_convolution():
 def test_concat_fuse_split_sends_each_half_back_to_its_path(concat):
     from dataclasses import replace
 
-    from covidseg.models.miniseg_wiring import OFFICIAL
+    from covidseg.papers.miniseg.wiring import OFFICIAL
 
     stage = seeded(MiniSeg(wiring=replace(OFFICIAL, concat=concat))).stages[1]
     E, Q = torch.randn(1, 8, 6, 6), torch.randn(1, 8, 6, 6)
@@ -279,7 +279,7 @@ def test_heads_on_D_and_heads_on_U_part_as_the_spec_measured(mirror, reference):
     """The paper's order (predict on D_i, then upsample) is another function; head 1 is the same in both."""
     from dataclasses import replace
 
-    from covidseg.models.miniseg_wiring import OFFICIAL
+    from covidseg.papers.miniseg.wiring import OFFICIAL
 
     x = reference_input(reference, manifest_of(reference), "ph256")
     model = official("CT100-f1").train()

@@ -12,7 +12,7 @@ from covidseg import create_model, load_dataset
 from covidseg.data.case import Case
 from covidseg.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Scale
 from covidseg.errors import UserError
-from covidseg.multiclass import (
+from covidseg.papers.infnet.labelling import (
     LESSON,
     PAPER,
     QUICK,
@@ -452,7 +452,7 @@ def test_38_of_the_48_test_slices_hold_consolidation(mirror):
 
 
 def test_the_shipped_prior_of_the_training_slices_is_the_true_infection(mirror):
-    from covidseg.data.scan_files import read_picture
+    from covidseg.scans.stored import read_picture
 
     train = load_dataset("semiseg", split="train", mirror=mirror)
     folder = mirror / "semiseg/Dataset/TrainingSet/MultiClassInfection-Train/Prior"

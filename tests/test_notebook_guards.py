@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_output
 from PIL import Image
 from toy_notebooks import good_notebook, numbered, save, stream
 
-from covidseg.notebooks import all_notebooks, guards, table
+from covidseg.lessons import all_notebooks, guards, table
 
 NOTEBOOKS = all_notebooks()
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from phantom_files import write_phantoms
 
-from covidseg.data.phantom import phantom_slice, phantom_volume
-from covidseg.data.phantom_anatomy import draw_patient
-from covidseg.data.phantom_files import write_phantoms
-from covidseg.data.phantom_lesions import draw_disease
-from covidseg.data.phantom_render import Frame, Kernel, scan
 from covidseg.errors import UserError
+from covidseg.phantom.anatomy import draw_patient
+from covidseg.phantom.chest import phantom_slice, phantom_volume
+from covidseg.phantom.lesions import draw_disease
+from covidseg.phantom.render import Frame, Kernel, scan
 
 SEEDS = range(40, 52)
 
@@ -168,7 +168,7 @@ def test_semiseg_pictures_are_transposed_crops_with_class_numbers(tmp_path):
 def test_the_authors_weights_take_phantoms_for_patients(mirror):
     """They reach 0.77 on real slices; benchmarks/phantom_realism.py measures more slices and every fold."""
     from covidseg import load_dataset
-    from covidseg.models.official import weights
+    from covidseg.papers.miniseg.weights import weights
     from covidseg.training import evaluate
 
     cases = load_dataset("phantom", split="test", n=8, size=512, seed=7)

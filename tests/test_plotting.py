@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import covidseg.plotting as plotting
+import covidseg.show as plotting
 from covidseg.data.case import Case
 from covidseg.data.transforms import LUNG, Window
-from covidseg.pictures import CLASSES, FALSE_ALARM, HIT, MISS, OUTCOMES, overlay_rgb, paint, rgb, slice_rgb
+from covidseg.show.pictures import CLASSES, FALSE_ALARM, HIT, MISS, OUTCOMES, overlay_rgb, paint, rgb, slice_rgb
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -186,7 +186,7 @@ def test_a_wrong_array_is_refused_with_the_way_out(call, says):
 
 def test_plotting_changes_no_global_style_and_needs_matplotlib_only_to_draw():
     code = (
-        "import sys, covidseg.plotting as p; assert 'matplotlib' not in sys.modules\n"
+        "import sys, covidseg.show as p; assert 'matplotlib' not in sys.modules\n"
         "import matplotlib, numpy as np; before = dict(matplotlib.rcParams)\n"
         "from matplotlib.figure import Figure\n"
         "ax = Figure().add_subplot()\n"

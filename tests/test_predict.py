@@ -16,9 +16,9 @@ from covidseg import inference
 from covidseg.cli import app
 from covidseg.data.transforms import LUNG, Preprocessing
 from covidseg.errors import UserError
-from covidseg.models.weights import LoadedWeights, save_weights
-from covidseg.scan_findings import measure, summary
-from covidseg.scan_report import segment_scan
+from covidseg.nn.weights import LoadedWeights, save_weights
+from covidseg.scans.findings import measure, summary
+from covidseg.scans.segment import segment_scan
 
 nibabel = pytest.importorskip("nibabel")
 PLAIN = Preprocessing(size=32, mean=(0, 0, 0), std=(1, 1, 1))
@@ -335,7 +335,7 @@ def test_the_memory_format_does_not_change_the_mask(threads, monkeypatch):
 
 def test_the_overlay_shows_hu_and_grey_alike(tmp_path):
     from covidseg.data.transforms import to_grey
-    from covidseg.scan_sheet import write_sheet
+    from covidseg.scans.sheet import write_sheet
 
     hu, mask = half_bright(), (half_bright() > 0).astype(np.uint8)
     found, look = measure(mask, (1, 1, 1)), dict(title="t", footer="f", window=LUNG, spacing=(1, 1, 1))
@@ -352,8 +352,8 @@ def test_the_authors_p9_weights_reproduce_their_published_maps(mirror, monkeypat
     """Which they do only with the right mean and std: with 0.5 and 0.25 the agreement is below 0.8."""
     from PIL import Image
 
-    from covidseg.data.readers import read_scan
-    from covidseg.models.official import weights
+    from covidseg.papers.miniseg.weights import weights
+    from covidseg.scans.read import read_scan
 
     monkeypatch.setenv("COVIDSEG_MIRROR", str(mirror))
     official, scan, agreement = weights("P9-4"), read_scan(mirror / "p9/rp_im/7.nii.gz"), []
@@ -368,7 +368,7 @@ def test_the_authors_p9_weights_reproduce_their_published_maps(mirror, monkeypat
 
 @pytest.mark.mirror
 def test_without_weights_the_official_ones_are_found_in_the_mirror(mirror, monkeypatch):
-    from covidseg.scan_report import choose_weights
+    from covidseg.scans.segment import choose_weights
 
     monkeypatch.setenv("COVIDSEG_MIRROR", str(mirror))
     chosen, why = choose_weights(None)
@@ -376,8 +376,8 @@ def test_without_weights_the_official_ones_are_found_in_the_mirror(mirror, monke
 
 
 def test_without_mirror_and_downloads_the_bundled_weights_are_used_and_named(tmp_path, monkeypatch):
-    from covidseg.models import official
-    from covidseg.scan_report import choose_weights
+    from covidseg.papers.miniseg import weights as official
+    from covidseg.scans.segment import choose_weights
 
     if not official.BUNDLED.exists():
         pytest.skip("the bundled weights are not built yet")

@@ -15,7 +15,7 @@ import torch
 import covidseg
 from covidseg.cli import main
 from covidseg.data.transforms import Preprocessing
-from covidseg.models.weights import save_weights
+from covidseg.nn.weights import save_weights
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -230,8 +230,8 @@ def test_a_folder_without_write_permission_is_known_before_the_network_runs(refu
     def forbidden(*args, **kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("covidseg.scan_files.tempfile.mkdtemp", forbidden)
-    monkeypatch.setattr("covidseg.scan_report.predict", lambda *args, **kwargs: pytest.fail("the network ran"))
+    monkeypatch.setattr("covidseg.scans.outputs.tempfile.mkdtemp", forbidden)
+    monkeypatch.setattr("covidseg.scans.segment.predict", lambda *args, **kwargs: pytest.fail("the network ran"))
     assert "permission denied" in refused(scan).lower()
 
 
@@ -250,7 +250,7 @@ def test_a_full_disk_leaves_the_old_files_whole_and_no_new_ones(refused, scan, t
         path.write_bytes(b"half a f")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"covidseg.scan_report.{step}", full)
+    monkeypatch.setattr(f"covidseg.scans.segment.{step}", full)
     assert "the disk is full" in refused(scan, "--force")
 
 
@@ -275,7 +275,7 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, scan, weights, monke
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("covidseg.scan_report.write_csv", interrupted)
+    monkeypatch.setattr("covidseg.scans.segment.write_csv", interrupted)
     assert main(["predict", str(scan), "-o", str(tmp_path / "mask.nii.gz"), "--weights", str(weights)]) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["chest.nii.gz"]
 

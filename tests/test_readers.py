@@ -7,9 +7,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from covidseg.data import orientation
-from covidseg.data.readers import read_mask, read_scan, write_mask
 from covidseg.errors import UserError
+from covidseg.scans import upright
+from covidseg.scans.read import read_mask, read_scan, write_mask
 
 ALL_CODES = [
     "".join(letters) for axes in permutations(("RL", "AP", "SI")) for letters in product(*axes)
@@ -86,7 +86,7 @@ def test_an_oblique_affine_is_turned_by_its_nearest_axes(tmp_path):
 @pytest.mark.parametrize("bad", ["RAX", "RA", "RLS", ""])
 def test_a_wrong_orientation_code_is_explained(bad):
     with pytest.raises(UserError, match="three letters"):
-        orientation.axes_from_code(bad)
+        upright.axes_from_code(bad)
 
 
 def body(upside_down=False, couch=True, spine=True):
@@ -114,19 +114,19 @@ def test_a_bare_diagonal_affine_is_not_trusted_couch_and_spine_decide(tmp_path, 
 
 
 def test_couch_and_spine_say_nothing_about_an_empty_picture():
-    assert orientation.looks_upright(np.zeros((64, 64, 3)), 0, 255) == 0
-    assert orientation.looks_upright(body(), 0, 255) == 1
-    assert orientation.looks_upright(body(upside_down=True), 0, 255) == -1
+    assert upright.looks_upright(np.zeros((64, 64, 3)), 0, 255) == 0
+    assert upright.looks_upright(body(), 0, 255) == 1
+    assert upright.looks_upright(body(upside_down=True), 0, 255) == -1
 
 
 def test_couch_and_spine_each_decide_alone_and_against_each_other_neither():
     for signs in ({"spine": False}, {"couch": False}):
-        assert orientation.looks_upright(body(**signs), 0, 255) == 1
-        assert orientation.looks_upright(body(upside_down=True, **signs), 0, 255) == -1
+        assert upright.looks_upright(body(**signs), 0, 255) == 1
+        assert upright.looks_upright(body(upside_down=True, **signs), 0, 255) == -1
     split = body(couch=False)
     split[10:15, 14:114] = 200  # a couch above the patient, the spine below
-    assert orientation.looks_upright(split, 0, 255) == 0
-    assert orientation.looks_upright(body(couch=False, spine=False), 0, 255) == 0
+    assert upright.looks_upright(split, 0, 255) == 0
+    assert upright.looks_upright(body(couch=False, spine=False), 0, 255) == 0
 
 
 @pytest.mark.mirror

@@ -8,9 +8,9 @@ import shutil
 import pytest
 from toy_records import toy_record
 
-from covidseg import results
 from covidseg.errors import UnknownName, UserError
-from covidseg.experiments import committed
+from covidseg.runs import record as results
+from covidseg.tables import committed
 
 
 def test_a_record_survives_the_file(tmp_path):

@@ -18,11 +18,11 @@ from covidseg import create_model
 from covidseg.cli import main
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UnknownName, UserError
-from covidseg.models.weights import save_weights
-from covidseg.notebooks import command, page, read, refresh, resolve, runner, schema, table
-from covidseg.notebooks.formulas import replace_formulas
-from covidseg.notebooks.runner import Outcome, run_notebook, run_notebooks
-from covidseg.notebooks.tidy import tidy
+from covidseg.lessons import command, page, read, refresh, resolve, runner, schema, table
+from covidseg.lessons.formulas import replace_formulas
+from covidseg.lessons.runner import Outcome, run_notebook, run_notebooks
+from covidseg.lessons.tidy import tidy
+from covidseg.nn.weights import save_weights
 
 CELL = '''
 budget = "lesson"  # smoke | lesson | paper
@@ -102,7 +102,7 @@ def test_a_notebook_that_takes_too_long_is_ended(tmp_path):
 
 
 def test_a_notebook_ends_with_the_process_that_wanted_it(tmp_path):
-    child = "import os; from covidseg.notebooks.child import _end_with; print(os.getpid(), flush=True); _end_with({})"
+    child = "import os; from covidseg.lessons.child import _end_with; print(os.getpid(), flush=True); _end_with({})"
     parent = (
         "import os, subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {child!r}.format(os.getpid())]); time.sleep(600)"

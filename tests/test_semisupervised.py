@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from phantom_files import _picture, write_phantoms
 from torch import nn
 from torch.testing import assert_close
 
 from covidseg import load_dataset
 from covidseg.data.edges import edge_map, semiseg_edges
-from covidseg.data.phantom_files import _picture, write_phantoms
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
-from covidseg.semisupervised import (
+from covidseg.papers.infnet.semi import (
     AS_RUN,
     FAST,
     LESSON,
@@ -42,7 +42,7 @@ from covidseg.semisupervised import (
     unlabelled_slices,
     weights_hash,
 )
-from covidseg.semisupervised.authors import locate
+from covidseg.papers.infnet.semi.authors import locate
 from covidseg.training import InfNetLoss, SoftBatches, SoftSlice, train
 from covidseg.training.recipes import INFNET_QUICK
 

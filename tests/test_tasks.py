@@ -6,13 +6,13 @@ import pytest
 from covidseg.cli import main
 from covidseg.data import load_dataset
 from covidseg.errors import UnknownName, UserError
-from covidseg.experiments import compare, load_table
-from covidseg.experiments.costs import estimate
-from covidseg.experiments.networks import family, is_guided, is_semi
-from covidseg.experiments.one import recipe_for, trial
-from covidseg.experiments.settings import PSEUDO
-from covidseg.multiclass import SETTINGS
-from covidseg.results import SELECTIONS, score
+from covidseg.papers.infnet.labelling import SETTINGS
+from covidseg.runs.costs import estimate
+from covidseg.runs.networks import family, is_guided, is_semi
+from covidseg.runs.record import SELECTIONS, score
+from covidseg.runs.settings import PSEUDO
+from covidseg.runs.trial import recipe_for, trial
+from covidseg.tables import compare, load_table
 
 GUIDED = ("multiclass_unet", "Semi-Inf-Net & MC, width 16")
 TINY = {"size": 32, "epochs": 1}

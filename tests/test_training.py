@@ -20,7 +20,7 @@ from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, Scale, training_sample
 from covidseg.errors import UserError
 from covidseg.losses import cross_entropy
-from covidseg.models.weights import load_weights
+from covidseg.nn.weights import load_weights
 from covidseg.training import (
     LESSON,
     MINISEG,
@@ -483,7 +483,7 @@ def test_a_wrong_word_is_one_line(words, line, capsys, tmp_path, monkeypatch, tr
 @pytest.mark.mirror
 def test_the_authors_weights_can_be_scored_on_real_slices(mirror):
     from covidseg.data import load_dataset
-    from covidseg.models.official import load_official
+    from covidseg.papers.miniseg.weights import load_official
 
     cases = load_dataset("semiseg", "val", 1, mirror=mirror)[:3]
     scores = evaluate(load_official("miniseg", "CT100", 1), cases, protocol="miniseg")

@@ -11,13 +11,13 @@ from covidseg.attention import capture
 from covidseg.data import Case
 from covidseg.data.transforms import MEDIASTINUM, Preprocessing
 from covidseg.errors import UnknownName, UserError
-from covidseg.pictures import HEAT, HIT, rgb, slice_rgb
-from covidseg.widgets.maps import describe_map
-from covidseg.widgets.panel import fit, make_control, png
-from covidseg.widgets.render import STRIP, caption, compare_regions, percent, render, screen_shape
+from covidseg.show.pictures import HEAT, HIT, rgb, slice_rgb
+from covidseg.show.widgets.maps import describe_map
+from covidseg.show.widgets.panel import fit, make_control, png
+from covidseg.show.widgets.render import STRIP, caption, compare_regions, percent, render, screen_shape
 
 W = pytest.importorskip("ipywidgets")
-from covidseg.widgets import AttentionExplorer, SliceExplorer, interactive_image  # noqa: E402
+from covidseg.show.widgets import AttentionExplorer, SliceExplorer, interactive_image  # noqa: E402
 
 PIL = pytest.importorskip("PIL.Image")
 colormaps = pytest.importorskip("matplotlib").colormaps

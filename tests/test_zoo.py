@@ -9,17 +9,17 @@ from typer.testing import CliRunner
 
 from covidseg import create_model, list_models, profile_model
 from covidseg.attention import capture, map_names
+from covidseg.backbones import create_backbone, load_backbone, vgg
+from covidseg.backbones.densenet import DENSENETS, DenseNet, ScaledNorm, densenet, modern_key
+from covidseg.backbones.resnet import Bottleneck, ResNet
+from covidseg.backbones.xception import Block
 from covidseg.cli import app
 from covidseg.errors import UserError
-from covidseg.models import card
-from covidseg.models.backbones import create_backbone, load_backbone, vgg
-from covidseg.models.backbones.densenet import DENSENETS, DenseNet, ScaledNorm, densenet, modern_key
-from covidseg.models.backbones.resnet import Bottleneck, ResNet
-from covidseg.models.backbones.xception import Block
-from covidseg.models.layers import ASPP, Contracting, UpConv, corner_resize
-from covidseg.models.zoo.attention_unet import AttentionGate
-from covidseg.models.zoo.fcn8s import Fuse, Up2
-from covidseg.models.zoo.gated_unet import GridGate
+from covidseg.nn import card
+from covidseg.nn.layers import ASPP, Contracting, UpConv, corner_resize
+from covidseg.zoo.attention_unet import AttentionGate
+from covidseg.zoo.fcn8s import Fuse, Up2
+from covidseg.zoo.gated_unet import GridGate
 
 NETWORKS = (
     "unet", "attention_unet", "unetplusplus", "gated_unet", "dense_unet", "fcn8s", "deeplabv3plus",
@@ -362,7 +362,7 @@ def test_vgg16_at_stride_8_sees_what_stride_16_sees_on_a_finer_grid():
 
 
 def test_xception_at_stride_8_sees_what_stride_16_sees_on_a_finer_grid(monkeypatch):
-    monkeypatch.setattr("covidseg.models.backbones.xception.MIDDLE", 1)
+    monkeypatch.setattr("covidseg.backbones.xception.MIDDLE", 1)
     torch.manual_seed(0)
     x = torch.randn(1, 3, 48, 48)
     dilation_identity(create_backbone("xception"), create_backbone("xception", output_stride=8), x)
@@ -382,7 +382,7 @@ def test_xception_block_is_depthwise_then_pointwise_beside_a_shortcut():
 
 
 def test_torchvisions_old_densenet_names_load(tmp_path, monkeypatch):
-    import covidseg.models.backbones as home
+    import covidseg.backbones as home
 
     monkeypatch.setitem(home.BACKBONES, "densenet161", home.Trunk(thin_densenet, "the file", modern_key))
     torch.manual_seed(0)
@@ -540,8 +540,8 @@ def test_trunks_refuse_strides_they_do_not_have(trunk):
 
 
 def test_the_named_files_of_the_backbones_are_in_the_catalogue():
-    from covidseg.data.catalog import source
-    from covidseg.models.backbones import BACKBONES
+    from covidseg.backbones import BACKBONES
+    from covidseg.fetch.catalog import source
 
     listed = {file.path: file.sha256_prefix for file in source("backbones").files}
     for trunk in BACKBONES.values():

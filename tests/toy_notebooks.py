@@ -71,7 +71,7 @@ def stream(text: str, name: str = "stdout"):
 
 def save(notebook, folder: Path, name: str = "20_toy") -> Path:
     """Write it and say where."""
-    from covidseg.notebooks import write
+    from covidseg.lessons import write
 
     write(notebook, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"

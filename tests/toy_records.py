@@ -1,7 +1,7 @@
 """Run records as a real run leaves them, without a run."""
 
 from covidseg.metrics import segmentation_scores
-from covidseg.results import make_record
+from covidseg.runs.record import make_record
 
 
 def scores(hit: int = 2):

@@ -5,7 +5,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from covidseg.notebooks import read
+from covidseg.lessons import read
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 WIDGETS = ("AttentionExplorer(", "SliceExplorer(", "interactive_image(")

@@ -9,14 +9,15 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _WHERE = {
-    "list_models": "covidseg.models",
-    "create_model": "covidseg.models",
-    "load_official": "covidseg.models.official",
+    "list_models": "covidseg.nn",
+    "create_model": "covidseg.nn",
+    "load_official": "covidseg.papers.miniseg.weights",
     "load_dataset": "covidseg.data",
     "profile_model": "covidseg.profiling",
     "predict": "covidseg.inference",
 }
-_MODULES = ("attention", "data", "inference", "losses", "metrics", "models", "plotting", "profiling", "training")
+_MODULES = {name: f"covidseg.{name}" for name in ("attention", "data", "inference", "losses", "metrics", "training")}
+_MODULES |= {"models": "covidseg.nn", "plotting": "covidseg.show", "profiling": "covidseg.profiling"}
 
 __all__ = ["__version__", *_WHERE, *_MODULES]
 
@@ -25,7 +26,7 @@ def __getattr__(name):
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     if name in _MODULES:
-        return import_module(f"covidseg.{name}")
+        return import_module(_MODULES[name])
     raise AttributeError(f"module 'covidseg' has no attribute {name!r}")
 
 

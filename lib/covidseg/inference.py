@@ -147,7 +147,7 @@ def _channels(model):
     if channels not in (1, 3):
         raise UserError(
             f"predict shows a network the slice alone; this one takes {channels} channels, a slice and a map of where "
-            "infection is: covidseg.multiclass.label_infection gives it both."
+            "infection is: covidseg.papers.infnet.labelling.label_infection gives it both."
         )
     return channels
 

@@ -1,16 +1,18 @@
 """What every notebook shares: a fixed start, three budgets, a place for results, checked exercises."""
 
 import os
+import sys
 import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-from covidseg import __version__
+from covidseg import __version__, papers
 from covidseg.checkout import find_checkout
 from covidseg.errors import UserError, unknown_name
 from covidseg.repeatable import set_seed, set_threads
-from covidseg.results import plain, write_json
+from covidseg.runs.record import plain, write_json
 
 BUDGETS = {
     "smoke": "seconds, on phantoms: does every cell run?",
@@ -139,8 +141,7 @@ def judge(notebook: str, exercise: int, answer) -> str:
     if answer is None or answer is ...:
         return "There is no answer yet: fill in the cell above and run it."
     try:
-        checks = import_module(f"covidseg.checks.nb_{notebook}").CHECKS
-        function = checks[exercise]
+        function = _checks_of(notebook)[exercise]
     except Exception as error:
         return f"This exercise has no working check ({type(error).__name__}); please report it."
     try:
@@ -152,6 +153,15 @@ def judge(notebook: str, exercise: int, answer) -> str:
     if not isinstance(complaint, str):
         return f"This exercise's check answered {type(complaint).__name__} instead of a sentence; please report it."
     return complaint
+
+
+def _checks_of(notebook: str) -> dict:
+    """The answers of a notebook: those of a paper's own lie in the paper's folder."""
+    for home in ("covidseg.lessons", *(f"covidseg.papers.{name}" for name in papers.NAMES)):
+        name = f"{home}.checks.nb_{notebook}"
+        if name in sys.modules or find_spec(name):
+            return import_module(name).CHECKS
+    raise LookupError(notebook)
 
 
 def result_path(name: str) -> Path:

@@ -4,8 +4,7 @@ import labui
 import pytest
 from widget_notebooks import NOTEBOOKS, with_widgets
 
-from covidseg import exercises
-from covidseg.notebooks import read, write
+from covidseg.lessons import exercises, read, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

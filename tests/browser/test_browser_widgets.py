@@ -13,7 +13,7 @@ TOY = """
 import torch
 from covidseg import create_model, load_dataset
 from covidseg.data.transforms import Preprocessing
-from covidseg.widgets import AttentionExplorer, SliceExplorer, interactive_image
+from covidseg.show.widgets import AttentionExplorer, SliceExplorer, interactive_image
 torch.manual_seed(0)
 explorer = AttentionExplorer(create_model("miniseg"), load_dataset("phantom", n=3, size=128), Preprocessing(size=128))
 explorer

@@ -44,8 +44,8 @@ def batch(
       covidseg batch grid.yaml --workers 4 -p device=cuda
       covidseg batch miniseg/table4 --scheduler tcp://10.0.0.5:8786 -o /shared/runs
     """
-    from covidseg.batch import command
-    from covidseg.batch.summary import GOOD
+    from covidseg.runs import command
+    from covidseg.runs.summary import GOOD
 
     runs = command.planned(what, parameter or [], notebook)
     folder = output or command.default_folder()

@@ -30,8 +30,8 @@ def list_(mirror: _Mirror = None) -> None:
     Example:
       covidseg data list
     """
-    from covidseg.data.catalog import last_checked, sources
-    from covidseg.data.fetch import present
+    from covidseg.fetch.catalog import last_checked, sources
+    from covidseg.fetch.sources import present
 
     typer.echo("phantom, phantom3d: always there, seeded, no licence to ask for\n")
     for source in sources().values():
@@ -56,7 +56,7 @@ def fetch(
       covidseg data fetch p9
       covidseg data fetch p9 --mirror /media/classroom/covid
     """
-    from covidseg.data.fetch import fetch as get
+    from covidseg.fetch.sources import fetch as get
 
     typer.echo(f"Ready in {get(name, mirror, copy=copy, echo=typer.echo)}")
 

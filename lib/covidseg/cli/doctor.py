@@ -18,7 +18,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     Example:
       covidseg doctor
     """
-    from covidseg import doctor as diagnosis
+    from covidseg.lessons import doctor as diagnosis
 
     items = []
     for item in diagnosis.examine():

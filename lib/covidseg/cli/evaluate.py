@@ -41,7 +41,7 @@ def evaluate(
              covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol miniseg --json
     """
     from covidseg.data import load_dataset
-    from covidseg.models.official import weights
+    from covidseg.papers.miniseg.weights import weights
     from covidseg.training import evaluate as score
 
     loaded = weights(_file(checkpoint))

@@ -37,7 +37,7 @@ def solutions(names: Names = None, output: Folder = Path("exercises/solutions"))
 
 
 def _write(kind: str, folder: Path, names: list[str] | None) -> None:
-    from covidseg.exercises import write_copies
+    from covidseg.lessons.exercises import write_copies
 
     written = write_copies(kind, folder, names or [])
     typer.echo(f"Wrote {len(written)} notebooks to {folder}.")

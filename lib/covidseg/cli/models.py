@@ -26,7 +26,7 @@ def models(
       covidseg models --json
     """
     from covidseg.errors import UserError
-    from covidseg.models import card, list_models
+    from covidseg.nn import card, list_models
 
     cards = [card(name) for name in list_models(pattern)]
     if not cards:
@@ -57,7 +57,7 @@ def profile(
       covidseg profile miniseg --size 512
       covidseg profile miniseg -o num_classes=4 --json
     """
-    from covidseg.models import card
+    from covidseg.nn import card
     from covidseg.profiling import profile_model
 
     dimensions = card(name).dimensions
@@ -77,8 +77,8 @@ def profile(
 def _build(name: str, assignments: list[str]):
     """The network with options from the command line; a wrong one is refused in one line."""
     from covidseg.errors import UserError
-    from covidseg.models import create_model
-    from covidseg.notebooks.schema import parse_assignments, read_literal
+    from covidseg.lessons.schema import parse_assignments, read_literal
+    from covidseg.nn import create_model
 
     options = {key: read_literal(text) for key, text in parse_assignments(assignments).items()}
     try:

@@ -37,7 +37,7 @@ def run(
       covidseg notebooks run --budget smoke --jobs 2
       covidseg notebooks run 20_miniseg -p seed=3 -p device=cuda
     """
-    from covidseg.notebooks import command
+    from covidseg.lessons import command
 
     outcomes = command.run(names or [], budget, parameter or [], jobs=jobs, timeout=timeout, output=output)
     if any(outcome.status != "done" for outcome in outcomes):
@@ -51,7 +51,7 @@ def refresh(names: Names = None, timeout: Timeout = 1800) -> None:
     Example:
       covidseg notebooks refresh 20_miniseg
     """
-    from covidseg.notebooks import command
+    from covidseg.lessons import command
 
     if not command.refresh(names or [], timeout=timeout):
         raise typer.Exit(1)
@@ -68,7 +68,7 @@ def table(
     Example:
       covidseg notebooks table --check
     """
-    from covidseg.notebooks import command
+    from covidseg.lessons import command
 
     if not command.table(check):
         raise typer.Exit(1)

@@ -38,7 +38,7 @@ def predict(
     Example: covidseg predict chest.nii.gz -o mask.nii.gz
              covidseg predict dicom_folder -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
     """
-    from covidseg.scan_report import segment_scan
+    from covidseg.scans.segment import segment_scan
 
     settings = dict(weights=weights, lung_mask=lung_mask, device=device, intensity=intensity, force=force)
     report = segment_scan(scan, out, **settings)

@@ -39,10 +39,10 @@ def report(
       covidseg report miniseg/table6-ct100 -p recipe=short
       covidseg report miniseg/table4 --data phantom --selection last --csv
     """
-    from covidseg import experiments
-    from covidseg.experiments import command
-    from covidseg.experiments.compare import read_changed
-    from covidseg.notebooks.schema import parse_assignments
+    from covidseg import tables
+    from covidseg.lessons.schema import parse_assignments
+    from covidseg.tables import command
+    from covidseg.tables.compare import read_changed
 
     if adopt is not None:
         command.adopt(adopt)
@@ -50,8 +50,8 @@ def report(
         if not command.rewrite(check):
             raise typer.Exit(1)
     elif table is None:
-        for name in experiments.list_tables():
-            typer.echo(f"{name:<30}{experiments.load_table(name).title}")
+        for name in tables.list_tables():
+            typer.echo(f"{name:<30}{tables.load_table(name).title}")
     else:
         changed = read_changed(parse_assignments(parameter or []))
         typer.echo(command.report(table, records, data, budget, selection, as_csv, changed).rstrip("\n"))

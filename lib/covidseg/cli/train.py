@@ -67,9 +67,9 @@ def train(
 
     from covidseg.data import load_dataset
     from covidseg.errors import UserError
-    from covidseg.experiments import variant_options
-    from covidseg.experiments.networks import family, is_semi
-    from covidseg.experiments.settings import parts
+    from covidseg.runs.networks import family, is_semi
+    from covidseg.runs.settings import parts
+    from covidseg.tables import variant_options
     from covidseg.training import recipe as named_recipe
     from covidseg.training import train as run
     from covidseg.training.history import describe

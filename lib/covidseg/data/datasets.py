@@ -13,6 +13,7 @@ from covidseg.data.case import ALL_CLASSES, Case, CaseDataset
 from covidseg.errors import UserError, unknown_name
 from covidseg.progress import progress
 
+PHANTOM = "phantom"
 _SEEDS_PER_SPLIT = 10_000
 
 
@@ -100,7 +101,7 @@ def _phantom(
     per_patient: int = 1,
 ) -> CaseDataset:
     """view : "any", "body" or "lungs", see phantom_slice; per_patient : slices of one patient that follow each other"""
-    from covidseg.data.phantom import phantom_slice
+    from covidseg.phantom.chest import phantom_slice
 
     if per_patient < 1:
         raise UserError(f"Phantoms: per_patient is {per_patient}; give 1 or more.")
@@ -113,7 +114,7 @@ def _phantom(
 
 def _phantom3d(split, fold, n: int = 4, size=(128, 128, 48), seed: int = 0, lesions: bool = True) -> CaseDataset:
     """size : (rows, columns, slices), or one number for a square slice with three eighths as many slices."""
-    from covidseg.data.phantom import phantom_volume
+    from covidseg.phantom.chest import phantom_volume
 
     shape = (size, size, max(1, size * 3 // 8)) if isinstance(size, int) else tuple(size)
     return _phantom_set("phantom3d", split, fold, n, seed, lambda s, _: phantom_volume(s, shape=shape, lesions=lesions))
@@ -124,21 +125,21 @@ def _phantom3d(split, fold, n: int = 4, size=(128, 128, 48), seed: int = 0, lesi
 
 def prepared_folder(name: str) -> Path:
     """Where `covidseg data prepare` puts a set."""
-    from covidseg.data.fetch import data_home
+    from covidseg.fetch.sources import data_home
 
     return data_home() / "prepared" / name
 
 
 def find_volumes(name: str, mirror=None) -> tuple[Path, list]:
     """The folder that holds a set and its volumes. Raises UserError with the way out where it is not here."""
-    from covidseg.data.fetch import data_home, roots
     from covidseg.data.layouts import LAYOUTS
+    from covidseg.fetch.sources import data_home, roots
 
     folder = name.removesuffix("-unlabelled")
     for root in roots(folder, mirror):
         if volumes := LAYOUTS[name](root):
             return root, volumes
-    from covidseg.data.catalog import source
+    from covidseg.fetch.catalog import source
 
     entry = source(folder)
     way = entry.steps if entry.manual else f"`covidseg data fetch {folder}` downloads it"

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from covidseg.data.case import ALL_CLASSES, CONSOLIDATION, GGO, INFECTION_ONLY, Case
-from covidseg.data.readers import read_mask, read_scan
-from covidseg.data.scan_files import PICTURES, Scan, read_picture
 from covidseg.data.splits import patient_of
 from covidseg.errors import UserError
+from covidseg.scans.read import read_mask, read_scan
+from covidseg.scans.stored import PICTURES, Scan, read_picture
 
 NO_PATIENT = ""  # the set does not say who it shows
 AS_DRAWN = ""  # classes: copies of p9 exist with all classes and with infection alone, so the mask decides

@@ -11,8 +11,8 @@ import json
 from collections.abc import Sequence
 from functools import cache
 
-from covidseg.data.catalog import data_file
 from covidseg.errors import UserError, unknown_name
+from covidseg.fetch.catalog import data_file
 
 FOLDS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "val", "test")

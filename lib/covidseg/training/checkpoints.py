@@ -1,6 +1,6 @@
 """Checkpoints: whole or not there, loaded without running code, and enough to go on bit for bit.
 
-One file serves two readers: `covidseg.models.weights.load_weights` takes model, options, preprocessing and state
+One file serves two readers: `covidseg.nn.weights.load_weights` takes model, options, preprocessing and state
 from it; a resumed training takes ``training`` as well. Everything in it is tensors and plain values.
 """
 
@@ -15,7 +15,7 @@ from torch import nn
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
-from covidseg.models.weights import read_tensors
+from covidseg.nn.weights import read_tensors
 
 __all__ = [
     "fits_model",

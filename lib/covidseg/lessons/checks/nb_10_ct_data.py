@@ -1,0 +1,59 @@
+"""Checks for 10_ct_data: a window by hand, an array brought upright, a split that keeps patients apart."""
+
+import numpy as np
+
+from covidseg.data.splits import paper_folds, patient_of, volume_of
+from covidseg.scans.upright import axes_from_code
+
+
+def _window(answer):
+    for level, width in ((-500, 1500), (40, 400)):
+        hu = np.array([[-3000.0, level - width / 2, level, level + width / 2, 3000.0], np.linspace(-1300, 700, 5)])
+        grey = np.asarray(answer(hu.copy(), level, width))
+        expected = np.rint(255 * np.clip((hu - (level - width / 2)) / width, 0, 1))
+        if grey.shape != hu.shape:
+            return f"It returns shape {grey.shape} for an input of shape {hu.shape}."
+        if grey.dtype != np.uint8:
+            return f"It returns {grey.dtype}, not uint8."
+        wrong = np.abs(grey.astype(float) - expected) > 1  # rounding down is accepted
+        if wrong.any():
+            at = tuple(np.argwhere(wrong)[0])
+            return f"At level {level}, width {width}: {hu[at]:g} HU became {grey[at]}, not {expected[at]:g}."
+    return ""
+
+
+def _upright(answer):
+    array = np.arange(3 * 4 * 5).reshape(3, 4, 5)
+    expected = axes_from_code("RSA").upright(array)
+    turned = np.asarray(answer(array.copy()))
+    if turned.shape != expected.shape:
+        return (
+            f"(3, 4, 5) became {turned.shape}, not {expected.shape}: put anterior first, right second, superior last."
+        )
+    if not np.array_equal(turned, expected):
+        flips = [name for axis, name in enumerate(("rows", "columns", "slices")) if _only_flip(turned, expected, axis)]
+        return (
+            f"The axes are in place, but the {flips[0]} run backwards." if flips else "At least two axes run backwards."
+        )
+    return ""
+
+
+def _only_flip(turned, expected, axis) -> bool:
+    return np.array_equal(np.flip(turned, axis), expected)
+
+
+def _split(answer):
+    ids = [i for fold in paper_folds("p20").values() for i in fold[::4]]
+    np.random.default_rng(0).shuffle(ids)
+    train, test = (list(part) for part in answer(list(ids)))
+    if sorted(train + test) != sorted(ids):
+        return "Every id must be in exactly one of the two lists."
+    people = [{patient_of("p20", volume_of(i)) for i in part} for part in (train, test)]
+    if both := sorted(people[0] & people[1]):
+        return f"Patient {both[0]} is in both parts."
+    if not 0.15 <= len(test) / len(ids) <= 0.45:
+        return f"The test part holds {len(test) / len(ids):.0%} of the slices; aim at 20 to 40 %."
+    return ""
+
+
+CHECKS = {1: _window, 2: _upright, 3: _split}

@@ -1,0 +1,64 @@
+"""Execute one notebook in this process: ``python -m covidseg.lessons.child JOB.json``.
+
+Always a process of its own. papermill changes the working directory of the whole process, so threads trip
+over each other, and its memory grows from notebook to notebook. What happened is written to the job's
+``outcome`` file; the exit status says only whether this program itself worked.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+NEVER_STARTED = ("Kernel died before replying", "Kernel didn't respond", "ZMQError", "Address already in use")
+
+
+def execute(job: dict) -> dict:
+    """Run ``job["source"]`` into ``job["output"]``.
+
+    Returns {"status": "done" | "failed" | "timeout" | "no kernel", "error": one line}.
+    """
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    try:
+        papermill.execute_notebook(
+            job["source"],
+            job["output"],
+            parameters=job["parameters"],
+            kernel_name="python3",
+            cwd=job["cwd"],
+            progress_bar=False,
+            execution_timeout=job["timeout"],
+        )
+    except papermill.PapermillExecutionError as error:
+        return {"status": "failed", "error": f"cell {error.exec_count}: {error.ename}: {error.evalue}"}
+    except CellTimeoutError:
+        return {"status": "timeout", "error": f"a cell took longer than {job['timeout']} s"}
+    except DeadKernelError:
+        return {"status": "failed", "error": "the kernel died; most often the machine ran out of memory"}
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        started = not any(sign in text for sign in NEVER_STARTED)
+        return {"status": "failed" if started else "no kernel", "error": text}
+    return {"status": "done", "error": ""}
+
+
+def _end_with(parent: int) -> None:
+    """End this process once the one that wanted the notebook is gone (killed, say); the kernel notices and follows."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(path: str) -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    Path(job["outcome"]).write_text(json.dumps(execute(job)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,129 @@
+"""Small pieces that several networks share."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, cat, nn
+from torch.nn import functional as F
+
+from covidseg.errors import UserError, unknown_name
+from covidseg.nn.fast_layers import HalvingConv2d, PReLU
+
+__all__ = [
+    "ASPP",
+    "Contracting",
+    "ConvBNReLU",
+    "Double",
+    "UpConv",
+    "activation",
+    "corner_resize",
+    "depthwise",
+    "nearest_resize",
+    "pointwise",
+    "refuse_smaller",
+    "resize",
+]
+
+
+def activation(kind: str, channels: int) -> nn.Module:
+    """``prelu`` has one learned slope per channel (start 0.25), ``relu`` none."""
+    kinds = {"prelu": lambda: PReLU(channels), "relu": lambda: nn.ReLU(inplace=True)}
+    if kind not in kinds:
+        raise unknown_name("activation", kind, kinds)
+    return kinds[kind]()
+
+
+def pointwise(c_in: int, c_out: int, *, groups: int = 1, bias: bool = False) -> nn.Conv2d:
+    """1x1 convolution: mixes channels, looks at no neighbour."""
+    return nn.Conv2d(c_in, c_out, 1, groups=groups, bias=bias)
+
+
+def depthwise(channels: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """One k x k filter per channel (no mixing), padded so that stride 1 keeps the size."""
+    padding = dilation * (kernel - 1) // 2
+    conv = HalvingConv2d if stride == 2 and dilation % 2 == 0 and kernel % 2 == 1 else nn.Conv2d
+    return conv(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, half-pixel centres, to (H, W) = ``size``; any factor, so odd sizes work."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def corner_resize(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear to the size of ``like``, corner pixels on corner pixels (align_corners), as many decoders have it."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def nearest_resize(x: Tensor, like: Tensor) -> Tensor:
+    """Each pixel repeated until x has the size of ``like``."""
+    return F.interpolate(x, size=like.shape[-2:], mode="nearest")
+
+
+def refuse_smaller(size: tuple[int, int], least: int, network: str) -> None:
+    """UserError, naming the size to pad to, if a side of (H, W) would be halved to nothing."""
+    if min(size) < least:
+        H, W = (max(side, least) for side in size)
+        raise UserError(f"{network} wants sides of {least} pixels or more: pad {size[0]} x {size[1]} to {H} x {W}.")
+
+
+class ConvBNReLU(nn.Sequential):
+    """Convolution that keeps the size at stride 1, BatchNorm, ReLU: (B, C, H, W) -> (B, C', H', W')."""
+
+    def __init__(self, C: int, C_out: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, bias: bool = False):
+        conv = nn.Conv2d(C, C_out, kernel, stride, dilation * (kernel - 1) // 2, dilation, bias=bias)
+        super().__init__(conv, nn.BatchNorm2d(C_out), nn.ReLU(inplace=True))
+
+
+class Double(nn.Sequential):
+    """Twice 3x3 convolution (with bias), BatchNorm, ReLU; the block of all U-Nets: (B, C, H, W) -> (B, C', H, W)."""
+
+    def __init__(self, C: int, C_out: int, middle: int | None = None):
+        middle = middle or C_out
+        super().__init__(*ConvBNReLU(C, middle, bias=True), *ConvBNReLU(middle, C_out, bias=True))
+
+
+class Contracting(nn.Module):
+    """The left side of a U: a Double at each resolution, halved by max-pooling in between.
+
+    channels : C_0 of the input, then C_1, C_2, ... of the levels. (B, C_0, H, W) -> [X_1, X_2, ...], X_i being
+    (B, C_i, H/2^(i-1), W/2^(i-1)), odd sides rounded down.
+    """
+
+    def __init__(self, channels: Sequence[int]):
+        super().__init__()
+        self.levels = nn.ModuleList(Double(c, c_out) for c, c_out in zip(channels[:-1], channels[1:], strict=True))
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        X = [self.levels[0](x)]
+        for level in self.levels[1:]:
+            X.append(level(self.pool(X[-1])))
+        return X
+
+
+class UpConv(ConvBNReLU):
+    """Grow to the size of ``like`` by repeating pixels, then 3x3 convolution, BatchNorm, ReLU ("up-conv" of the U)."""
+
+    def __init__(self, C: int, C_out: int):
+        super().__init__(C, C_out, bias=True)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        return super().forward(nearest_resize(x, like))
+
+
+class ASPP(nn.Module):
+    """Atrous spatial pyramid pooling of DeepLabv3 (Chen et al. 2017, arXiv 1706.05587, Figure 5).
+
+    One 1x1 convolution, a 3x3 for each dilation in ``rates``, and the mean of the whole map, side by side:
+    (B, C, H, W) -> (B, (2 + len(rates)) * C_out, H, W). The mean is one value per channel, so ``train()`` needs two
+    samples or more for its BatchNorm.
+    """
+
+    def __init__(self, C: int, C_out: int, rates: Sequence[int]):
+        super().__init__()
+        self.branches = nn.ModuleList([ConvBNReLU(C, C_out, 1), *(ConvBNReLU(C, C_out, dilation=r) for r in rates)])
+        self.image = nn.Sequential(nn.AdaptiveAvgPool2d(1), *ConvBNReLU(C, C_out, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [branch(x) for branch in self.branches]  # each B, C_out, H, W
+        return cat([*maps, self.image(x).expand_as(maps[0])], 1)

@@ -1,0 +1,77 @@
+"""The list of networks: one decorated builder per name, with facts that a test can check."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cache
+from importlib import import_module
+
+from torch import nn
+
+from covidseg.errors import unknown_name
+
+__all__ = ["Card", "card", "create_model", "list_models", "register"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the paper states of a network, and what was measured."""
+
+    name: str
+    paper: str
+    params: int  # trainable numbers of the default build
+    arxiv: str | None = None
+    multiple_of: int = 1  # the input sides must be divisible by this
+    dimensions: int = 2
+    notes: tuple[str, ...] = field(default=())
+
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {}
+_CARDS: dict[str, Card] = {}
+
+
+def register(name: str, **facts):
+    """Enter a builder under ``name``; a second entry of the same name raises ValueError."""
+
+    def enter(builder):
+        if name in _BUILDERS:
+            raise ValueError(f"Two networks want the name {name!r}.")
+        _BUILDERS[name], _CARDS[name] = builder, Card(name=name, **facts)
+        return builder
+
+    return enter
+
+
+@cache
+def _enter_all() -> None:
+    """Import every module that enters a network: here and not above, for each of them imports this one."""
+    import_module("covidseg.zoo")
+    for name in import_module("covidseg.papers").NAMES:
+        import_module(f"covidseg.papers.{name}.network")
+    import_module("covidseg.papers.infnet.multiclass_unet")
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of all networks that match a shell pattern, sorted."""
+    _enter_all()
+    return sorted(name for name in _BUILDERS if fnmatch(name, pattern))
+
+
+def card(name: str) -> Card:
+    """Facts of one network; raises UnknownName with the nearest name."""
+    _enter_all()
+    if name not in _CARDS:
+        raise unknown_name("model", name, _CARDS)
+    return _CARDS[name]
+
+
+def create_model(name: str, **options) -> nn.Module:
+    """Build a network by name; every one takes ``num_classes`` and ``in_channels``.
+
+    In ``eval()`` it answers logits (B, K, H, W); in ``train()`` it may answer (logits, list of auxiliary logits).
+    Raises UnknownName for a misspelt model and TypeError, naming the option, for an option it does not take.
+    """
+    _enter_all()
+    if name not in _BUILDERS:
+        raise unknown_name("model", name, _BUILDERS)
+    return _BUILDERS[name](**options)

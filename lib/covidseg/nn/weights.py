@@ -1,0 +1,89 @@
+"""Trained weights as one small file: which network, built how, fed how, from where, under which licence."""
+
+import pickle
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from zipfile import is_zipfile
+
+import torch
+from torch import nn
+
+from covidseg.data.transforms import Preprocessing
+from covidseg.errors import UserError
+from covidseg.files import write_atomically
+from covidseg.nn.registry import create_model
+
+__all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
+
+FORMAT = "covidseg-weights-1"
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A network ready for use (eval mode), with what its input must look like and where it comes from."""
+
+    model: nn.Module
+    preprocessing: Preprocessing
+    label: str  # one phrase for people: "MiniSeg, authors' weights, CT100 fold 1"
+    licence: str
+    about: dict = field(default_factory=dict)
+
+
+def save_weights(path, name: str, model: nn.Module, preprocessing: Preprocessing, *, options=None, **about) -> Path:
+    """Write weights; a full disk leaves the old file whole.
+
+    name, options : what ``create_model`` needs to build the network again. about : label, licence and any plain facts.
+    """
+    record = {
+        "format": FORMAT,
+        "model": name,
+        "options": dict(options or {}),
+        "preprocessing": preprocessing.to_dict(),
+        "about": about,
+        "state": {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
+    }
+    return write_atomically(path, lambda file: torch.save(record, file))
+
+
+def load_weights(path) -> LoadedWeights:
+    """Read a file of ``save_weights`` or a training checkpoint; raises UserError if it is anything else."""
+    record = read_tensors(path)
+    if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
+        raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
+    model = create_model(record["model"], **record.get("options", {}))
+    try:
+        model.load_state_dict(record["state"])
+    except RuntimeError as error:
+        raise UserError(
+            f"{path}: the weights do not fit {record['model']!r} built with {record['options']}."
+        ) from error
+    about = dict(record.get("about", {}))
+    label = about.pop("label", f"{record['model']} from {Path(path).name}")
+    licence = about.pop("licence", "not stated")
+    model.preprocessing = Preprocessing.from_dict(record["preprocessing"])
+    return LoadedWeights(model.eval(), model.preprocessing, label, licence, about)
+
+
+def read_tensors(path):
+    """What a .pt or .pth file holds, if that is tensors and plain values; nothing in the file is ever executed.
+
+    Raises UserError for a missing or cut file and for a pickle that wants to run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of odd pickles before it refuses them: one line is enough
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise UserError(
+                f"{path} was refused: it holds more than tensors, and opening it could run code. "
+                "Use a file that `covidseg train` or the MiniSeg authors wrote."
+            ) from error
+        raise UserError(f"{path} is no checkpoint, or it is cut short.") from error
+    except Exception as error:  # whatever torch makes of a file that is none of its own: a text, a picture, half a zip
+        kind = "a damaged checkpoint" if is_zipfile(path) else "no checkpoint, or it is cut short"
+        raise UserError(f"{path} is {kind}.") from error

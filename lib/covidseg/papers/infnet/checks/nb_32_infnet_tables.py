@@ -1,0 +1,58 @@
+"""Checks of 32_infnet_tables: each returns "" or the sentence that helps."""
+
+import csv
+
+import numpy as np
+
+from covidseg.fetch.catalog import data_file
+from covidseg.metrics.infnet import curves
+
+MEASURES = ("dice", "sen", "spec", "s_alpha", "e_phi_mean", "mae")
+
+
+def ceiling(answer) -> str:
+    if abs(answer - 353 / 638) < 0.001:
+        return ""
+    if abs(answer - 285 / 638) < 0.001:
+        return "That is the share of slices without infection; the perfect network scores 0 on those and 1 on the rest."
+    if abs(answer - 1) < 0.001:
+        return "A perfect map of a slice without infection has no hit at any threshold: what does the tool score then?"
+    return "Average 1 over the slices with infection and 0 over those without."
+
+
+def misfits(answer) -> str:
+    true = set()
+    with data_file("papers/infnet_table3.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for m in MEASURES:
+                ggo, consolidation = float(row[f"ggo_{m}"]), float(row[f"consolidation_{m}"])
+                if abs((ggo + consolidation) / 2 - float(row[f"average_{m}"])) > 0.0011:
+                    true.add((row["method"], m))
+    given = {tuple(pair) for pair in answer}
+    if given == true:
+        return ""
+    if extra := given - true:
+        return f"{sorted(extra)[0]} fits: its average is the mean of the other two, to rounding."
+    return f"{len(true - given)} of the {len(true)} cells are still missing."
+
+
+def dice_over_thresholds(answer) -> str:
+    rng = np.random.default_rng(0)
+    G = np.zeros((24, 24), bool)
+    G[4:12, 6:15] = True
+    soft = np.clip(0.35 * G + 0.3 * rng.random(G.shape), 0, 1)
+    stretched = (soft - soft.min()) / (soft.max() - soft.min())
+    wanted = curves(stretched, G)[0]["Dice"].mean()
+    got = float(answer(soft, G))
+    if abs(got - wanted) > 1e-6:
+        if abs(got - curves(soft, G)[0]["Dice"].mean()) < 1e-6:
+            return "Stretch the map first: its smallest value becomes 0, its largest 1."
+        return f"For the map we tried you give {got:.4f}, the tool {wanted:.4f}. Are 0 and 1 among the 256 thresholds?"
+    constant = float(answer(np.full(G.shape, 0.5), G))
+    if abs(constant - curves(np.full(G.shape, 0.5), G)[0]["Dice"].mean()) > 1e-6:
+        return "A constant map stays as it is: there is nothing to stretch."
+    empty = float(answer(soft, np.zeros_like(G)))
+    return "" if empty == 0 else "Without lesion there is no hit at any threshold, so the score is 0."
+
+
+CHECKS = {1: ceiling, 2: misfits, 3: dice_over_thresholds}

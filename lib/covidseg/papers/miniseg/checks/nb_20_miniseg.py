@@ -1,0 +1,55 @@
+"""Checks of 20_miniseg: each returns "" or the sentence that helps."""
+
+import torch
+
+from covidseg.papers.miniseg.network import AHSP
+
+
+def ahsp_parameters(answer) -> str:
+    for C, C_out in ((24, 24), (8, 24), (24, 32), (32, 64)):
+        true = sum(p.numel() for p in AHSP(C, C_out).parameters())
+        given = answer(C, C_out)
+        if given is None:
+            return "The function returns nothing yet."
+        if given == true:
+            continue
+        if given == true - 3 * C_out:
+            return f"For C={C}, C'={C_out} the convolutions are right; BatchNorm and PReLU are missing."
+        if given == true + C_out * C_out - C_out * C_out // 4:
+            return "The last 1x1 convolution is grouped: each output channel sees only the C'/4 channels of its scale."
+        if given == true + 3 * C_out:
+            return "The attention convolution is grouped: each of its 4 outputs sees only C'/4 channels."
+        return f"For C={C}, C'={C_out} you count {given}; the block has {true}."
+    return ""
+
+
+def reach_in_mm(answer) -> str:
+    true = 16 * 16 * 0.7
+    if abs(answer - true) < 0.1:
+        return ""
+    hints = {
+        true / 2: "That is from the centre tap to one outermost tap; the two outermost are twice as far apart.",
+        17 * 16 * 0.7: "That is the width of the field in pixels times their size; between centres there is one less.",
+        16 * 16: "Those are image pixels; each is 0.7 mm wide.",
+        16 * 0.7: "Those are pixels of the map; each stands for 16 image pixels.",
+    }
+    near = [hint for value, hint in hints.items() if abs(answer - value) < 0.1]
+    return near[0] if near else "The taps sit at -8, 0 and 8 map pixels: how wide is one of them in the image, in mm?"
+
+
+def folded_pooling(answer) -> str:
+    block, weight = answer
+    if not torch.is_tensor(weight) or tuple(weight.shape) != (6, 1, 3, 3):
+        return "The weights should be a tensor of shape (6, 1, 3, 3)."
+    S = torch.randn(1, 6, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = block.dilated[0](S) + block.pool(S)
+        got = torch.nn.functional.conv2d(S, weight.detach(), padding=1, groups=6)
+    if torch.allclose(wanted, got, atol=1e-5):
+        return ""
+    if torch.allclose(got, block.dilated[0](S), atol=1e-5):
+        return "This is F_1 alone: add the filter that average pooling amounts to."
+    return f"The largest difference to F_0 + F_1 is {(wanted - got).abs().max():.3f}."
+
+
+CHECKS = {1: ahsp_parameters, 2: reach_in_mm, 3: folded_pooling}

@@ -1,0 +1,191 @@
+"""From a scan on disk to its mask, CSV and picture: what `covidseg predict` and the notebooks call."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from covidseg import __version__
+from covidseg.errors import UserError, unknown_name
+from covidseg.inference import choose_device, predict
+from covidseg.nn.weights import LoadedWeights
+from covidseg.scans.findings import Findings, document, measure, summary, write_csv
+from covidseg.scans.outputs import Outputs, staged
+from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
+from covidseg.scans.sheet import write_sheet
+
+__all__ = ["NOTICE", "ScanReport", "choose_weights", "segment_scan"]
+
+NOTICE = "For teaching and research. Not a medical device: not for diagnosis or treatment."
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """All that is known after a run. ``mask`` is uint8 (H, W, D), upright like ``scan.voxels``."""
+
+    scan: Scan
+    mask: np.ndarray
+    findings: Findings
+    weights: LoadedWeights
+    why_these: str
+    files: Outputs
+    seconds: dict[str, float]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        files = ", ".join(path.name for path in self.files)
+        because = f" [{self.why_these}]" if self.why_these else ""
+        return [
+            f"scan     {describe_scan(self.scan)}",
+            *(f"         {note}" for note in self.scan.notes),
+            f"weights  {self.weights.label}{because}",
+            f"licence  {self.weights.licence}",
+            f"result   {summary(self.findings)}",
+            f"written  {files} in {self.files.mask.parent} ({sum(self.seconds.values()):.1f} s)",
+            NOTICE,
+        ]
+
+    def json(self) -> str:
+        """For programs: one document with everything, in mm, ml and shares 0..1."""
+        rows, columns, slices = self.scan.shape
+        return document(
+            covidseg=__version__,
+            notice=NOTICE,
+            scan={
+                "path": str(self.scan.path),
+                "rows": rows,
+                "columns": columns,
+                "slices": slices,
+                "spacing_mm": list(self.scan.spacing),
+                "intensity": self.scan.intensity,
+                "notes": list(self.scan.notes),
+            },
+            weights={
+                "label": self.weights.label,
+                "licence": self.weights.licence,
+                "chosen_because": self.why_these or None,
+                "preprocessing": self.weights.preprocessing.to_dict(),
+            },
+            result={
+                "infected_slices": len(self.findings.infected),
+                "infected_pixels": sum(s.pixels for s in self.findings.slices),
+                "infected_volume_ml": self.findings.volume_ml,
+                "infected_share_of_lung": self.findings.lung_share,
+            },
+            slices=[asdict(s) for s in self.findings.slices],
+            files={name: str(path) for name, path in asdict(self.files).items()},
+            seconds={name: round(value, 3) for name, value in self.seconds.items()},
+        )
+
+
+def segment_scan(
+    path: str | Path,
+    out: str | Path,
+    *,
+    weights: str | LoadedWeights | None = None,
+    lung_mask: str | Path | None = None,
+    device: str = "auto",
+    intensity: str = "auto",
+    force: bool = False,
+) -> ScanReport:
+    """Read a scan, segment it, and write OUT with its CSV and picture; all three or none.
+
+    path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
+    weights : a name or file as `covidseg.papers.miniseg.weights.weights` takes it; None: see `choose_weights`
+    lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
+    intensity : "auto", "HU", "grey" or "HU+1024", see `covidseg.scans.read.read_scan`
+    Raises UserError, one line, for anything the user can mend; nothing on disk has changed then.
+    """
+    if intensity not in ("auto", *INTENSITIES):
+        raise unknown_name("intensity", intensity, ["auto", *INTENSITIES])
+    clock = _Clock()
+    where, (loaded, why) = choose_device(device), choose_weights(weights)
+    clock.lap("load weights")
+    scan = read_scan(path, intensity=None if intensity == "auto" else intensity)
+    lung = None if lung_mask is None else read_mask(lung_mask, like=scan, lung=True)
+    clock.lap("read")
+    files = Outputs.beside(Path(out), picture=is_picture(scan))
+    _protect_inputs(files, path, lung_mask)
+    with staged(files, force=force) as stage:
+        settings = dict(lung=lung, device=where)
+        mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
+        clock.lap("predict")
+        findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan))
+        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps)
+        write_mask(stage.mask, mask, scan)
+        write_csv(stage.slices, findings)
+        _picture(stage.overlay, report)
+        clock.lap("write")
+    return report
+
+
+def choose_weights(wanted: str | LoadedWeights | None) -> tuple[LoadedWeights, str]:
+    """The weights asked for; with None the authors' CT100 weights if they are on this machine, else the bundled ones.
+
+    Returns them with the reason for the choice, "" if it was the caller's. Nothing is downloaded unasked.
+    """
+    from covidseg.papers.miniseg.weights import weights
+
+    if isinstance(wanted, LoadedWeights):
+        return wanted, ""
+    if wanted is not None:
+        return weights(wanted), ""
+    if official_at_hand():
+        return weights("CT100"), "the authors' weights are on this machine"
+    return weights("phantom"), "trained on synthetic phantoms only; for the authors' weights give --weights CT100"
+
+
+def official_at_hand() -> bool:
+    """Whether the authors' CT100 weights lie in the mirror or among the downloads."""
+    from covidseg.fetch.catalog import source
+    from covidseg.fetch.sources import roots
+
+    places = roots(source("miniseg-weights").folder)
+    return any((place / "Pretrained/COVID-19-CT100/MiniSeg_CrossVal1.pth").is_file() for place in places)
+
+
+def describe_scan(scan: Scan) -> str:
+    """'chest.nii.gz: 42 slices of 630 x 630, 0.68 x 0.68 x 6.00 mm, grey levels'."""
+    rows, columns, slices = scan.shape
+    size = f"{rows} x {columns} pixels" if slices == 1 else f"{slices} slices of {rows} x {columns}"
+    known = all(np.isfinite(scan.spacing)) and len(scan.spacing)
+    spacing = " x ".join(f"{mm:.2f}" for mm in scan.spacing) + " mm" if known else "pixel size unknown"
+    return f"{Path(scan.path).name}: {size}, {spacing}, {'HU' if scan.intensity == 'HU' else 'grey levels'}"
+
+
+def is_picture(scan: Scan) -> bool:
+    """One PNG or JPG: its mask is a PNG. Everything else may have slices and millimetres: its mask is NIfTI."""
+    return scan.path.suffix.lower() in PICTURES
+
+
+def _file_slices(scan):
+    """Number of each upright slice in the file, as a viewer counts it, from 0."""
+    depth = scan.shape[2]
+    return [scan.axes.file_slice(z, depth) for z in range(depth)]
+
+
+def _picture(path, report):
+    scan, window = report.scan, report.weights.preprocessing.window
+    title = f"{Path(scan.path).name}: {summary(report.findings)}"
+    footer = f"{report.weights.label}.  {NOTICE}"
+    look = dict(intensity=scan.intensity, window=window, spacing=scan.spacing)
+    look["places"] = {number: z for z, number in enumerate(_file_slices(scan))}
+    write_sheet(path, scan.voxels, report.mask, report.findings, title=title, footer=footer, **look)
+
+
+def _protect_inputs(files, *inputs):
+    for given in inputs:
+        if given is not None and Path(given).resolve() in [path.resolve() for path in files]:
+            raise UserError(f"OUT would replace {given}, which is read; choose another name.")
+
+
+class _Clock:
+    """Seconds since the last lap, by name."""
+
+    def __init__(self):
+        self.laps, self._last = {}, perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = perf_counter()
+        self.laps[name], self._last = now - self._last, now

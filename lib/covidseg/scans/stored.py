@@ -1,0 +1,214 @@
+"""What a path holds, as it is stored: a NIfTI file, a DICOM series, a picture or several, a NumPy array."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from covidseg.errors import UserError
+from covidseg.scans import dicom
+from covidseg.scans.upright import Axes
+
+NIFTI, PICTURES, ARRAYS = (".nii", ".nii.gz"), (".png", ".jpg", ".jpeg"), (".npy",)
+AS_STORED = Axes((0, 1, 2), (False, False, False))
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan, upright: row 0 anterior, column 0 the patient's right, slice 0 the feet.
+
+    voxels : (H, W, D) in ``intensity`` units, a view in the file's own number type
+    intensity : "HU" or "grey" (0..255); spacing : (row, column, slice) in mm, nan where the file does not say
+    affine : 4x4, voxel indices OF THE FILE -> RAS mm; axes : how the file's axes were turned
+    file_shape : shape in the file; header : nibabel header, or None; notes : what had to be assumed
+    """
+
+    path: Path
+    voxels: np.ndarray
+    intensity: str
+    spacing: tuple[float, float, float]
+    affine: np.ndarray
+    axes: Axes
+    file_shape: tuple[int, ...]
+    header: object = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.voxels.shape
+
+    def slice(self, z: int) -> np.ndarray:
+        """Upright slice z as float32 (H, W)."""
+        return np.ascontiguousarray(self.voxels[:, :, z], dtype=np.float32)
+
+    def volume(self) -> np.ndarray:
+        """All of it as float32 (H, W, D): four bytes a voxel, so for a big scan go slice by slice."""
+        return np.ascontiguousarray(self.voxels, dtype=np.float32)
+
+
+def read_stored(path: Path, series: str | None = None, labels: bool = False) -> Scan:
+    """The voxels of ``path`` in the file's own axes; intensity is "" where the file does not tell its unit.
+
+    series : part of the name of a DICOM series; labels : the pictures are masks, see read_picture
+    Raises UserError, one line naming the file, for anything that cannot be read.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist.")
+    try:
+        if path.is_dir():
+            return _read_folder(path, series, labels)
+        suffix = suffix_of(path)
+        if suffix in NIFTI:
+            return _read_nifti(path)
+        if suffix in PICTURES:
+            return _upright_scan(path, read_picture(path, labels)[:, :, None])
+        if suffix in ARRAYS:
+            return _upright_scan(path, _read_array(path))
+        if dicom.has_dicom(path):
+            return _dicom_scan(path, series)
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read: {error.strerror}.") from error
+    raise UserError(
+        f"{path} is none of .nii, .nii.gz, .png, .jpg, .npy, a DICOM file, or a folder of DICOM files or pictures."
+    )
+
+
+def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
+    files = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=_natural)
+    if not files:
+        inner = sorted(p.name for p in path.iterdir() if p.is_dir())
+        hint = f" It has folders: {', '.join(inner[:5])}; name one of them." if inner else ""
+        raise UserError(f"{path} is a folder without files.{hint}")
+    if dicom.has_dicom(path):
+        return _dicom_scan(path, series)
+    pictures = [p for p in files if suffix_of(p) in PICTURES]
+    if pictures:
+        slices = [read_picture(p, labels) for p in pictures]
+        for picture, array in zip(pictures, slices, strict=True):
+            if array.shape != slices[0].shape:
+                raise UserError(
+                    f"{path}: {picture.name} is {array.shape}, {pictures[0].name} {slices[0].shape}; "
+                    "the slices of a scan have one size. Name a single picture to read it alone."
+                )
+        return _upright_scan(path, np.stack(slices, axis=2))
+    scans = [p.name for p in files if suffix_of(p) in (*NIFTI, *ARRAYS)]
+    if len(scans) == 1:
+        return read_stored(path / scans[0], series, labels)
+    if scans:
+        raise UserError(f"{path} holds {len(scans)} scans ({', '.join(scans[:4])}, ...): name one of them.")
+    raise UserError(f"{path} holds neither DICOM files nor pictures (first file: {files[0].name}).")
+
+
+def suffix_of(path: Path) -> str:
+    name = path.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+
+
+def _natural(path: Path) -> list:
+    """slice_2 before slice_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name.lower())]
+
+
+def _read_nifti(path: Path) -> Scan:
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        image = nibabel.load(path)
+        stored = np.asanyarray(image.dataobj.get_unscaled())  # one pass over a gzip file, in its own type
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is cut off or damaged ({error}): copy or download it again.") from error
+    except (ImageFileError, HeaderDataError, ValueError, OverflowError, OSError) as error:
+        reason = " ".join(str(error).replace(str(path), "it").split()) or type(error).__name__
+        raise UserError(f"{path} cannot be read as NIfTI ({reason}). Is it whole, and a NIfTI file?") from error
+    except MemoryError as error:
+        raise UserError(f"{path} claims {image.shape} voxels, more than fits in memory.") from error
+    shape = stored.shape
+    if stored.dtype.names or stored.dtype.kind not in "iufb":
+        raise UserError(f"{path} holds {stored.dtype} voxels (colour or complex), not one number each.")
+    while stored.ndim > 3 and stored.shape[-1] == 1:
+        stored = stored[..., 0]
+    if stored.ndim > 3:
+        raise UserError(
+            f"{path} is {stored.ndim}-D, {shape}: covidseg reads one volume. Save one, e.g. with nibabel's "
+            "image.slicer[..., 0]."
+        )
+    stored = stored.reshape(stored.shape + (1,) * (3 - stored.ndim))
+    return Scan(
+        path=path,
+        voxels=_scaled(stored, image.dataobj.slope, image.dataobj.inter),
+        intensity="",
+        spacing=_spacing(image.affine),
+        affine=image.affine,
+        axes=AS_STORED,
+        file_shape=shape,
+        header=image.header.copy(),
+    )
+
+
+def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Stored numbers to their units; whole numbers that fit stay 16-bit, because a CT in float32 is twice as big."""
+    if slope == 1 and intercept == 0:
+        return stored.astype(np.float32) if stored.dtype == np.float64 else stored
+    if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and slope == 1 and intercept == int(intercept):
+        ends = [int(stored.min()) + intercept, int(stored.max()) + intercept]
+        if min(ends) >= -(2**15) and max(ends) < 2**15:
+            return (stored.astype(np.int32) + int(intercept)).astype(np.int16)
+    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Length of a step along each file axis, mm; nan for a step of no length."""
+    steps = np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))
+    return tuple(float(s) if np.isfinite(s) and s > 0 else float("nan") for s in steps)
+
+
+def _dicom_scan(path: Path, series: str | None) -> Scan:
+    try:
+        voxels, affine = dicom.read_series(path, series)
+    except (UserError, PermissionError):
+        raise
+    except Exception as error:  # a damaged header raises whatever pydicom meets first: six kinds in 400 trials
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path}: a DICOM header is damaged ({reason}): copy the series again.") from error
+    return Scan(path, voxels, "HU", _spacing(affine), affine, AS_STORED, voxels.shape)
+
+
+def read_picture(path: Path, labels: bool = False) -> np.ndarray:
+    """A picture as stored numbers (rows, columns); colours become grey.
+
+    labels : keep a palette's indices, which are class numbers; without, a palette's colours become grey too
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("1", "L", "P", "I", "I;16", "F") or (picture.mode == "P" and not labels):
+                picture = picture.convert("L")
+            array = np.array(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{path} cannot be read as a picture ({error}): copy it again.") from error
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path} cannot be read as a NumPy array ({error}).") from error
+    if array.ndim not in (2, 3) or array.dtype.kind not in "iufb":
+        raise UserError(f"{path} is {array.shape} {array.dtype}: wanted are numbers (rows, columns[, slices]).")
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def _upright_scan(path: Path, array: np.ndarray) -> Scan:
+    volume = array.reshape(array.shape + (1,) * (3 - array.ndim))
+    # the affine of an upright array without known spacing: index (row, column, slice) -> RAS
+    affine = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return Scan(path, volume, "", (float("nan"),) * 3, affine, AS_STORED, array.shape)

@@ -1,0 +1,27 @@
+"""Figures of the kit: every function draws arrays on an Axes and returns it.
+
+Nothing here loads data, runs a network, sets a global style or calls ``show``. Pixels and colours come from
+`covidseg.show.pictures`; arrays are upright, row 0 the breastbone, column 0 the patient's right side. ``slices`` holds
+pictures of CT, ``charts`` bars, curves and the like.
+"""
+
+from covidseg.show.charts import bars, compare, curves, show_receptive_field, strips
+from covidseg.show.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
+from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice
+
+__all__ = [
+    "attention_rgb",
+    "bars",
+    "compare",
+    "curves",
+    "gallery",
+    "labels_rgb",
+    "overlay_rgb",
+    "show_attention",
+    "show_labels",
+    "show_overlay",
+    "show_receptive_field",
+    "show_slice",
+    "slice_rgb",
+    "strips",
+]

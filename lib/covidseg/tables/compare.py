@@ -1,0 +1,198 @@
+"""A paper's table beside the runs we have: paper, ours, difference, data, number of runs, spread, what is missing."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from math import nan
+from statistics import mean, stdev
+
+from covidseg.data import list_datasets
+from covidseg.data.datasets import PHANTOM
+from covidseg.errors import UserError, unknown_name
+from covidseg.runs.record import SELECTIONS, oldest_first, score
+from covidseg.tables.table import Metric, Row, Table
+
+CHANGEABLE = ("recipe", "epochs", "size")  # parameters of 40_train_one beside those that place a run in a table
+BUDGETS = ("paper", "lesson", "smoke")  # the most telling first
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the paper and ours. ``spread`` : sample standard deviation over the runs, nan below two."""
+
+    paper: float
+    ours: float
+    spread: float
+    n: int
+
+    @property
+    def difference(self) -> float:
+        return self.ours - self.paper
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table: a Cell by metric column, the records behind it, the runs not there yet."""
+
+    row: Row
+    cells: dict[str, Cell]
+    records: list[dict]
+    missing: list[dict]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` answers.
+
+    left_out : number of records of another recipe, which would not compare; older : of runs that were done again later
+    changed : parameters in which these runs depart from their budget's standard, such as {"recipe": "short"}
+    """
+
+    table: Table
+    data: str
+    budget: str
+    selection: str
+    changed: dict
+    lines: list[Line]
+    left_out: int
+    older: int
+
+    @property
+    def missing(self) -> list[dict]:
+        """Every run still to do, once, though it may serve several rows."""
+        runs = {_place(run): run for line in self.lines for run in line.missing}
+        return list(runs.values())
+
+    @property
+    def records(self) -> list[dict]:
+        found = {json.dumps(_identity(record)): record for line in self.lines for record in line.records}
+        return list(found.values())
+
+    def facts(self) -> list[dict]:
+        """One dict per row and metric, for CSV; undefined numbers are empty."""
+        return [self._fact(line, metric) for line in self.lines for metric in self.table.metrics]
+
+    def _fact(self, line: Line, metric: Metric) -> dict:
+        cell = line.cells[metric.column]
+        numbers = {n: _decimals(getattr(cell, n), metric.digits) for n in ("paper", "ours", "difference", "spread")}
+        return {
+            "table": self.table.name,
+            "row": line.row.variant,
+            "metric": metric.column,
+            **numbers,
+            "paper data": self.table.data,
+            "our data": self.data,
+            "budget": self.budget,
+            "changed": in_words(self.changed),
+            "selection": self.selection,
+            "runs": cell.n,
+            "runs missing": len(line.missing),
+        }
+
+
+def compare(table: Table, records: list[dict], *, data=None, budget=None, selection=None, changed=None) -> Comparison:
+    """Put the records that belong to a table beside the paper's numbers.
+
+    data : by default the paper's own set, or phantoms where there are only those; budget : by default the largest
+    with records; selection : by default the paper's. changed : parameters such as {"recipe": "short"} in which the
+    runs depart from their budget's standard; by default none, and runs that do stay out. Raises UserError for a
+    wrong data set, budget or selection.
+    """
+    selection = selection or table.selection
+    if selection not in SELECTIONS:
+        raise UserError(f"selection is {selection!r}; choose {' or '.join(SELECTIONS)}.")
+    if data is not None and data not in list_datasets():
+        raise unknown_name("data set", data, list_datasets())
+    if budget is not None and budget not in BUDGETS:
+        raise unknown_name("budget", budget, BUDGETS)
+    changed = dict(changed or {})
+    records = oldest_first(records)  # of two that tell of one run, the later counts
+    networks = {(row.model, row.variant) for row in table.rows}
+    records = [r for r in records if (r["model"], r["variant"]) in networks and r["changed"] == changed]
+    data = data or _first([table.data, PHANTOM], {r["data"]["name"] for r in records})
+    records = [r for r in records if r["data"]["name"] == data]
+    wishes = (BUDGETS[1], BUDGETS[0], BUDGETS[2]) if data == PHANTOM else BUDGETS  # a table of phantoms is a lesson
+    budget = budget or _first(wishes, {r["budget"] for r in records})
+    records = [r for r in records if r["budget"] == budget]
+    alike = _of_one_recipe(records)
+    expected = [run | changed for run in table.runs(data, budget=budget)]
+    lines = [_line(table, row, alike, expected, selection) for row in table.rows]
+    older = len(alike) - len({_place(_identity(record)) for record in alike})
+    return Comparison(table, data, budget, selection, changed, lines, len(records) - len(alike), older)
+
+
+def read_changed(texts: dict[str, str]) -> dict:
+    """Changed parameters from words: {"recipe": "short", "epochs": "20"} -> {"recipe": "short", "epochs": 20}.
+
+    Raises UnknownName for a parameter that a run cannot change, and for a recipe that does not exist; UserError for an
+    ``epochs`` or ``size`` that is no whole number above 0.
+    """
+    from covidseg.runs.trial import all_recipes  # torch, which a table does without
+
+    for name, value in texts.items():
+        if name not in CHANGEABLE:
+            raise unknown_name("parameter to change", name, CHANGEABLE)
+        if name == "recipe" and value not in all_recipes():
+            raise unknown_name("recipe", value, all_recipes())
+        if name != "recipe" and not (value.isdigit() and int(value)):
+            raise UserError(f"{name}={value}: give a whole number above 0.")
+    return {name: value if name == "recipe" else int(value) for name, value in texts.items()}
+
+
+def in_words(changed: dict) -> str:
+    """
+    >>> in_words({"recipe": "short", "epochs": 20})
+    'recipe=short epochs=20'
+    """
+    return " ".join(f"{name}={value}" for name, value in changed.items())
+
+
+def _line(table: Table, row: Row, records: list[dict], expected: list[dict], selection: str) -> Line:
+    wanted = [run for run in expected if (run["model"], run["variant"]) == (row.model, row.variant)]
+    newest = {_place(_identity(r)): r for r in records if (r["model"], r["variant"]) == (row.model, row.variant)}
+    missing = [run for run in wanted if _place(run) not in newest]
+    own = list(newest.values())
+    cells = {metric.column: _cell(table, row, metric, own, selection) for metric in table.metrics}
+    return Line(row, cells, own, missing)
+
+
+def _cell(table: Table, row: Row, metric: Metric, records: list[dict], selection: str) -> Cell:
+    values = [score(r, metric.score, protocol=table.protocol, selection=selection) for r in records]
+    values = [value * metric.factor for value in values if value is not None]
+    ours = mean(values) if values else nan
+    return Cell(_number(row.printed.get(metric.column)), ours, stdev(values) if len(values) > 1 else nan, len(values))
+
+
+def _number(text: str | None) -> float:
+    """A printed number; an empty cell is nan."""
+    return float(text) if text else nan
+
+
+def _identity(record: dict) -> dict:
+    """A record's run, as parameters of 40_train_one."""
+    names = {name: record[name] for name in ("model", "variant", "seed", "budget")}
+    return names | {"dataset": record["data"]["name"], "fold": record["data"]["fold"]}
+
+
+def _place(run: dict) -> tuple:
+    return tuple(run[name] for name in ("model", "variant", "dataset", "fold", "seed", "budget"))
+
+
+def _of_one_recipe(records: list[dict]) -> list[dict]:
+    """The largest group of records trained alike: after a change of the recipe old runs do not compare with new."""
+
+    def recipe(record):
+        return json.dumps([record["recipe"], record["data"]["options"]], sort_keys=True)
+
+    if not records:
+        return []
+    counts = Counter(map(recipe, reversed(records)))  # of equal groups, the later one
+    return [record for record in records if recipe(record) == counts.most_common(1)[0][0]]
+
+
+def _first(wishes, present):
+    return next((wish for wish in wishes if wish in present), wishes[0])
+
+
+def _decimals(value: float, digits: int) -> str:
+    return "" if value != value else f"{value:.{digits}f}"

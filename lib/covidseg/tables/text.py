@@ -1,0 +1,137 @@
+"""A comparison as text for the terminal, CSV for a spreadsheet, Markdown for the README."""
+
+import csv
+import io
+
+from covidseg.data.datasets import PHANTOM
+from covidseg.runs.costs import Cost, in_time, total
+from covidseg.runs.record import SELECTIONS
+from covidseg.tables.compare import Cell, Comparison, in_words
+
+WARNING = "Phantoms are computed, not patients: compare the order of the rows, not the numbers."
+
+
+def as_text(comparison: Comparison, costs: list[Cost] | None = None) -> str:
+    """Title, the table with paper | ours | difference per metric, and what is missing with its cost.
+
+    costs : of ``comparison.missing``, in that order
+    """
+    groups = ["", "", *(text for m in comparison.table.metrics for text in (m.label, "", ""))]
+    heads = ["row", "runs", *("paper", comparison.data, "diff") * len(comparison.table.metrics)]
+    grid = [groups, heads, *(_cells(comparison, line) for line in comparison.lines)]
+    widths = [max(len(row[k]) for row in grid) for k in range(len(heads))]
+    table = ["  ".join(_padded(row, widths)).rstrip() for row in grid]
+    return "\n".join([*caption(comparison), "", *table, "", *_missing(comparison, costs or [])])
+
+
+def _padded(row: list[str], widths: list[int]) -> list[str]:
+    """The first column to the left; a wider gap before each metric."""
+    gaps = [" " * 2 * (k > 1 and k % 3 == 2) for k in range(len(row))]
+    return [
+        f"{gap}{text:{'>' if k else '<'}{w}}" for k, (gap, text, w) in enumerate(zip(gaps, row, widths, strict=True))
+    ]
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """Where both sides' numbers come from, in lines."""
+    table = comparison.table
+    lines = [
+        f"{table.paper}, {table.title}",
+        f"paper: {table.data}, {_folds(table.folds)}, {SELECTIONS[table.selection]}",
+        f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {SELECTIONS[comparison.selection]}",
+    ]
+    if comparison.changed:
+        lines.append(f"These runs depart from that budget: {in_words(comparison.changed)}.")
+    if comparison.data == PHANTOM:
+        lines.append(WARNING)
+    elif comparison.data != table.data:
+        lines.append(f"Other data than the paper's: {comparison.data} for {table.data}.")
+    versions = {record["provenance"].get("source") for record in comparison.records}
+    if len(versions) > 1:
+        lines.append(
+            f"The runs come from {len(versions)} versions of the code; run them again before you rely on a rank."
+        )
+    if comparison.left_out:
+        lines.append(f"Left out: {comparison.left_out} records of another recipe.")
+    if comparison.older:
+        lines.append(f"Left out, since the runs were done again later: {comparison.older}.")
+    return lines
+
+
+def as_csv(comparison: Comparison) -> str:
+    """One line per row and metric."""
+    facts = comparison.facts()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(facts[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(facts)
+    return text.getvalue()
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """The table with its caption, for a README."""
+    head = _head(comparison)
+    rows = [_cells(comparison, line) for line in comparison.lines]
+    ruler = ["---", *["---:"] * (len(head) - 1)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *rows))
+    return "  \n".join(caption(comparison)) + f"\n\n{table}"
+
+
+def _head(comparison: Comparison) -> list[str]:
+    """Every column of ours says the data, so that no number of a phantom passes for one of a patient."""
+    columns = [
+        text for m in comparison.table.metrics for text in (f"{m.label} paper", f"ours: {comparison.data}", "diff")
+    ]
+    return ["row", "runs", *columns]
+
+
+def _cells(comparison: Comparison, line) -> list[str]:
+    runs = f"{len(line.records)}/{len(line.records) + len(line.missing)}"
+    numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column], m.digits)]
+    return [line.row.variant or line.row.model, runs, *numbers]
+
+
+def _triple(cell: Cell, digits: int) -> tuple[str, str, str]:
+    spread = "" if cell.spread != cell.spread else f" ±{cell.spread:.{digits}f}"
+    return _number(cell.paper, digits), _number(cell.ours, digits) + spread, _number(cell.difference, digits, "+")
+
+
+def _number(value: float, digits: int, sign: str = "") -> str:
+    return "-" if value != value else f"{value:{sign}.{digits}f}"
+
+
+def _missing(comparison: Comparison, costs: list[Cost]) -> list[str]:
+    """Names of the runs that are not there, one line per row, and the price of all."""
+    missing = comparison.missing
+    if not missing:
+        return ["No run is missing."]
+    by_row: dict[str, list[tuple]] = {}
+    for run in missing:
+        by_row.setdefault(run["variant"] or run["model"], []).append((run["fold"], run["seed"]))
+    lines = [f"  {name}: {_places(pairs)}" for name, pairs in by_row.items()]
+    price = total(costs) if costs else None
+    cost = f", {in_time(price.seconds)} one after the other ({price.basis})" if price else ""
+    parameters = {"dataset": comparison.data, "budget": comparison.budget} | comparison.changed
+    order = " ".join([f"covidseg batch {comparison.table.name}", *(f"-p {n}={v}" for n, v in parameters.items())])
+    return [f"{len(missing)} runs missing{cost}:", *lines, f"`{order}` does them."]
+
+
+def _places(pairs: list[tuple]) -> str:
+    """
+    >>> _places([(1, 0), (2, 0)]), _places([(1, 0), (2, 1)])
+    ('fold 1 2, seed 0', 'fold 1 seed 0, fold 2 seed 1')
+    """
+    folds, seeds = dict.fromkeys(fold for fold, _ in pairs), dict.fromkeys(seed for _, seed in pairs)
+    if len(pairs) == len(folds) * len(seeds):
+        return f"fold {' '.join(map(str, folds))}, seed {' '.join(map(str, seeds))}"
+    return ", ".join(f"fold {fold} seed {seed}" for fold, seed in pairs)
+
+
+def _folds(folds: tuple[int, ...]) -> str:
+    """
+    >>> _folds((1, 2, 3)), _folds((4,)), _folds((0,))
+    ('mean of folds 1-3', 'fold 4', "the set's own test part")
+    """
+    if len(folds) > 1:
+        return f"mean of folds {folds[0]}-{folds[-1]}"
+    return f"fold {folds[0]}" if folds[0] else "the set's own test part"
