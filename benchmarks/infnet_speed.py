@@ -77,10 +77,11 @@ def forward(passes, clock):
 def training(options, clock):
     """(best time of plain over best of ours, largest difference of their pictures in grey levels)."""
     from covidseg.data.transforms import IMAGENET_STD
-    from covidseg.training.recipes import INFNET_PAPER, multi_scale
+    from covidseg.papers.infnet import INFNET_PAPER, SoftSlices, multi_scale
 
     scales = multi_scale(options.side)
-    how = replace(INFNET_PAPER, base_side=options.side, scales=scales, val_size=options.side, batch=options.batch)
+    feed = SoftSlices(options.side, order="batch")
+    how = replace(INFNET_PAPER, feed=feed, scales=scales, val_size=options.side, batch=options.batch)
     cases = phantoms(options.batch * 2, options.native)  # the first mini-batch warms up
     times, pictures = {"ours": [], "plain": []}, {}
     for _ in range(options.rounds):
@@ -120,11 +121,11 @@ class Ours:
 
         from covidseg import create_model
         from covidseg.training.devices import Precision, Team
-        from covidseg.training.loop import Run
+        from covidseg.training.loop import Training
 
         torch.manual_seed(0)
         device = torch.device("cpu")
-        self.run = Run(create_model("infnet"), cases, None, how, 0, device, Team(), None, None)
+        self.run = Training(create_model("infnet"), cases, None, how, 0, device, Team(), None, None)
         self.run.prepare(Precision("float32", device), False, None)
         self.batches = self.run.batches
 
@@ -140,12 +141,12 @@ class Plain:
         from PIL import Image
 
         from covidseg import create_model
-        from covidseg.data.edges import edge_map
         from covidseg.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-        from covidseg.training import SoftBatches, soft_slices
+        from covidseg.papers.infnet import SoftBatches, soft_slices
+        from covidseg.papers.infnet.edges import edge_map
 
         torch.manual_seed(0)
-        self.model, self.side = create_model("infnet").train(), how.base_side
+        self.model, self.side = create_model("infnet").train(), how.feed.base_side
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=how.lr)
         self.batches = SoftBatches(soft_slices(cases), how, Preprocessing(), 0)  # for the order of the slices
         self.mean, self.std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))

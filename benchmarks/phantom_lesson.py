@@ -29,8 +29,9 @@ def main():
 
     from covidseg import create_model, load_dataset
     from covidseg.errors import UserError
+    from covidseg.papers import recipe
     from covidseg.papers.miniseg.bundled import phantoms
-    from covidseg.training import evaluate, recipe, train
+    from covidseg.training import evaluate, train
 
     torch.set_num_threads(2)
     sets, changes = CHOICES[options.recipe]

@@ -52,7 +52,7 @@ def parse():
 
 def recipe_of(options):
     from covidseg.data.transforms import Scale
-    from covidseg.training import recipe
+    from covidseg.papers import recipe
 
     return recipe("paper", scales=(Scale(options.side, 16),), batch=options.batch, epochs=2, val_size=options.side)
 
@@ -83,12 +83,12 @@ class Kit:
 
         from covidseg import create_model
         from covidseg.training.devices import Precision, Team
-        from covidseg.training.loop import Run
+        from covidseg.training.loop import Training
 
         torch.manual_seed(0)
         self.device = torch.device(device)
         self.cases, self.folder = cases, folder
-        self.run_state = Run(create_model("miniseg"), cases, None, recipe, 0, self.device, Team(), None, None)
+        self.run_state = Training(create_model("miniseg"), cases, None, recipe, 0, self.device, Team(), None, None)
         self.run_state.prepare(Precision("float32", self.device), False, None)
         self.plan = self.run_state.batches.plan(0)
 
@@ -139,7 +139,7 @@ class Plain(Kit):
         import torch
         from PIL import Image
 
-        from covidseg.data.transforms import training_sample
+        from covidseg.papers.miniseg.augment import training_sample
         from covidseg.training.batches import generator_for
 
         name = self.cases.ids[step.indices[position]]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 
 import psutil
 import pytest
@@ -183,32 +184,81 @@ def test_parameters_and_code_change_the_key_and_prose_does_not(notebook):
     assert keys.code_key(node) != code
 
 
-def test_a_change_in_numeric_code_changes_the_key_and_a_new_plot_does_not(tmp_path):
-    package = tmp_path / "covidseg"
-    for name in ("zoo/unet.py", "losses.py", "show.py", "cli/batch.py"):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text("a = 1\n")
-
-    def key():
-        source.source_key.cache_clear()
-        return source.source_key(package)
-
-    before = key()
-    (package / "show.py").write_text("a = 2\n")
-    (package / "cli" / "batch.py").write_text("a = 2\n")
-    assert key() == before
-    for name in ("losses.py", "zoo/unet.py"):
-        (package / name).write_text("a = 2\n")
-        assert key() != before
-        before = key()
-    source.source_key.cache_clear()
+ROWS = [("unet", ""), ("unet", "U-Net"), ("deeplabv3plus", ""), ("miniseg", "SB"), ("infnet", "Inf-Net"), ("", "")]
 
 
-def test_every_numeric_module_is_there_and_decides():
-    there = [
-        name for name in source.NUMERIC if (source.PACKAGE / name).exists() or (source.PACKAGE / f"{name}.py").exists()
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the kit to write in."""
+    yield Path(copytree(source.PACKAGE, tmp_path / "covidseg", ignore=ignore_patterns("__pycache__", "*.pt")))
+    source._text.cache_clear()
+
+
+def row_keys(package, **data) -> dict:
+    source._text.cache_clear()
+    return {row: source.source_key(*row, data, package=package) for row in ROWS}
+
+
+def changed_by(package, name: str) -> set:
+    """Rows that get another key when a line is added to that file, which need not be there before."""
+    before, file = row_keys(package), package / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as text:
+        text.write("\na = 1\n")
+    return {row for row, key in row_keys(package).items() if key != before[row]}
+
+
+EVERY_ROW, ALL_PAPERS = set(ROWS), ("", "")  # the last: the key of a notebook that is no single run
+OF_MINISEG = {("unet", ""), ("deeplabv3plus", ""), ("miniseg", "SB"), ALL_PAPERS}
+OF_INFNET = {("unet", "U-Net"), ("infnet", "Inf-Net"), ALL_PAPERS}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("losses.py", EVERY_ROW),
+        ("training/new.py", EVERY_ROW),
+        ("phantom/chest.py", EVERY_ROW),
+        ("runs/trial.py", EVERY_ROW),
+        ("zoo/new.py", {ALL_PAPERS}),
+        ("zoo/unet.py", {("unet", ""), ("unet", "U-Net"), ALL_PAPERS}),
+        ("zoo/_configs.py", {("unet", ""), ("unet", "U-Net"), ("deeplabv3plus", ""), ALL_PAPERS}),
+        ("backbones/resnet.py", {("deeplabv3plus", ""), ("infnet", "Inf-Net"), ("unet", "U-Net"), ALL_PAPERS}),
+        ("papers/miniseg/network.py", OF_MINISEG),
+        ("papers/infnet/network.py", OF_INFNET),
+        ("papers/infnet/semi/new.py", OF_INFNET),
+        ("papers/new/network.py", {ALL_PAPERS}),
+    ],
+)
+def test_a_change_in_numeric_code_changes_the_keys_of_the_rows_it_decides(package, name, rows):
+    assert changed_by(package, name) == rows
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cli/batch.py", "show/new.py", "tables/table.py", "runs/locks.py", "lessons/page.py", "paper.py",
+        "fetch/new.py", *(f"papers/{paper}/{name}" for paper in ("miniseg", "infnet")
+          for name in ("paper.py", "recipes.py", "diagram.py", "checks/new.py")),
+    ],
+)  # fmt: skip
+def test_plots_commands_prose_and_what_is_hashed_as_data_change_no_key(package, name):
+    assert changed_by(package, name) == set()
+
+
+def test_options_and_recipe_of_a_run_are_hashed_as_data(package):
+    keys = row_keys(package, recipe={"lr": 1})
+    assert len(set(keys.values())) == len(ROWS) and keys == row_keys(package, recipe={"lr": 1})
+    assert not set(keys.values()) & set(row_keys(package, recipe={"lr": 2}).values())
+    two = [source.source_key("miniseg", variant, package=package) for variant in ("SB", "MiniSeg")]
+    assert two[0] != two[1], "equal files, other options"
+
+
+def test_everything_that_counts_as_engine_is_there():
+    missing = [
+        n for n in source.ENGINE if not ((source.PACKAGE / n).is_dir() or (source.PACKAGE / f"{n}.py").is_file())
     ]
-    assert set(source.NUMERIC) - set(there) <= {"semisupervised"}
+    assert not missing
 
 
 # ---------------------------------------------------------------------------------------------------- locks

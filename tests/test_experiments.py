@@ -9,13 +9,13 @@ from toy_records import toy_record
 
 from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
-from covidseg.runs import costs
+from covidseg.papers import find_row, variant_options
+from covidseg.papers.miniseg import LESSON
 from covidseg.runs.costs import Cost, estimate, in_time, total
-from covidseg.runs.networks import family
 from covidseg.runs.record import load_record
-from covidseg.tables import compare, list_tables, load_table, variant_options
+from covidseg.runs.trial import Trial
+from covidseg.tables import compare, list_tables, load_table
 from covidseg.tables import text as show
-from covidseg.training import LESSON
 
 RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}
 
@@ -214,7 +214,8 @@ def test_a_run_of_another_network_is_scaled_by_macs():
 def test_without_any_run_macs_and_slices_give_an_estimate_on_a_cpu_only():
     cost = estimate(RUN, [])
     passes = LESSON.epochs * (3 * 64 + 32) * (96 / 512) ** 2
-    assert cost.seconds == pytest.approx(0.2164e9 * passes / costs.CPU_RATES["miniseg"], rel=1e-3)
+    rate = find_row("miniseg")[0].tasks["infection"].macs_per_second
+    assert cost.seconds == pytest.approx(0.2164e9 * passes / rate, rel=1e-3)
     assert "estimated from MACs" in cost.basis
     assert estimate(RUN | {"device": "cuda"}, [toy_record("SB")]).seconds is None
 
@@ -226,17 +227,18 @@ def measured(repo):
     return [record for record in records if record["cost"]["device"] == "cpu"]
 
 
-@pytest.mark.parametrize("name", costs.CPU_RATES)
-def test_an_estimate_is_of_the_size_of_what_committed_runs_took(name, measured, monkeypatch):
-    """One network may lie far off, the middle one of a family by less than three times."""
+@pytest.mark.parametrize("tasks", [{"infection"}, {"soft", "semi"}, {"labelling", "guided"}], ids=min)
+def test_an_estimate_is_of_the_size_of_what_committed_runs_took(tasks, measured, monkeypatch):
+    """One network may lie far off, the middle one of a task by less than three times."""
     macs = {(record["model"], record["variant"]): record["macs"] for record in measured}
-    monkeypatch.setattr(costs, "_macs", lambda model, variant: macs[model, variant])  # counting takes seconds
+    monkeypatch.setattr(Trial, "macs", lambda self: macs[self.model, self.variant])  # counting takes seconds
     ratios = {}
     for record in measured:
         network, data = (record["model"], record["variant"]), record["data"]
-        if family(*network) == name:
+        if find_row(*network)[1].task in tasks:
             run = {"model": network[0], "variant": network[1], "dataset": data["name"], "fold": data["fold"]}
-            cost = estimate(run | {"budget": record["budget"]} | record["changed"], [])
+            run |= {"seed": record["seed"], "budget": record["budget"]}
+            cost = estimate(run | record["changed"], [])
             ratios.setdefault((*network, data["name"]), []).append(cost.seconds / record["cost"]["seconds"])
     assert len(ratios) >= 2 and 1 / 3 < median(map(median, ratios.values())) < 3
 

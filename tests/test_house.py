@@ -12,8 +12,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
 
 LEVELS = [
-    {"checkout", "errors", "files", "progress", "provenance", "repeatable", "runs.record"},
-    {"losses", "losses_soft", "metrics", "fetch", "phantom"},
+    {"checkout", "device", "errors", "files", "progress", "provenance", "repeatable", "runs.record", "text"},
+    {"paper"},
+    {"losses", "metrics", "fetch", "phantom"},
     {"nn", "data", "scans"},
     {"backbones"},
     {"zoo", "training", "inference", "profiling", "attention"},
@@ -33,8 +34,8 @@ CORE = (
     "zoo",
     "backbones",
     "losses",
-    "losses_soft",
     "metrics",
+    "paper",
     "training",
     "papers",
     "phantom",
@@ -42,6 +43,8 @@ CORE = (
     "profiling",
     "attention",
     "inference",
+    "device",
+    "text",
 )
 CORE_IMPORTS = {"numpy", "scipy", "torch", "covidseg"} | set(sys.stdlib_module_names)
 
@@ -101,6 +104,36 @@ def test_no_module_imports_one_above_it(module):
 def test_no_circle_of_imports():
     graph = {module: imports(parsed(module), module) - {module, ""} for module in MODULES if module}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+# What a paper may bring is found by its name, through `covidseg.papers`, when somebody asks and never on an import.
+FINDERS = {"data.datasets", "metrics.protocols", "nn.registry", "training.batches", "training.parts"}
+
+
+def test_only_the_finders_ask_the_papers_by_name():
+    below = [m for m in MODULES if m and level(m) < LEVEL["papers"]]
+    assert {m for m in below if '"covidseg.papers' in MODULES[m].read_text(encoding="utf-8")} == FINDERS
+
+
+def test_no_layer_below_the_papers_loads_one():
+    layers = [
+        "attention",
+        "backbones",
+        "data",
+        "inference",
+        "losses",
+        "metrics",
+        "nn",
+        "phantom",
+        "profiling",
+        "scans",
+        "training",
+        "zoo",
+    ]
+    code = "; ".join(f"import covidseg.{layer}" for layer in layers)
+    code += "; import sys; print([m for m in sys.modules if m.startswith('covidseg.papers')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_reader_of_imports_sees_every_form():

@@ -17,41 +17,45 @@ from torch.testing import assert_close
 from covidseg import create_model
 from covidseg.cli import main
 from covidseg.data.case import Case
+from covidseg.data.datasets import parts
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
-from covidseg.losses_soft import edge_bce, structure_loss
 from covidseg.metrics import segmentation_scores
-from covidseg.runs import costs
-from covidseg.runs.networks import family
-from covidseg.runs.settings import parts, settings
-from covidseg.runs.trial import trial
-from covidseg.tables import list_tables, load_table, variant_options
-from covidseg.training import (
+from covidseg.papers import find_row, recipe, variant_options
+from covidseg.papers.infnet import (
     INFNET_CONSTANT,
     INFNET_LESSON,
     INFNET_PAPER,
     INFNET_RELEASED,
-    MINISEG,
+    Compounding,
     InfNetLoss,
-    evaluate,
-    learning_rate,
-    recipe,
-    train,
+    PlainStructure,
+    SoftSlices,
+    Structure,
+    multi_scale,
 )
-from covidseg.training.objective import has_edge_map, loss_for
-from covidseg.training.recipes import at_side, multi_scale
+from covidseg.papers.infnet.losses import edge_bce, structure_loss
+from covidseg.papers.miniseg import MINISEG
+from covidseg.runs import costs
+from covidseg.runs.trial import sizes_of, trial
+from covidseg.tables import list_tables, load_table
+from covidseg.training import Constant, at_side, evaluate, learning_rate, train
+from covidseg.training.objective import has_edge_map
 
 # ----------------------------------------------------------------------------------------------- recipes
 
 
 def test_the_released_recipe_is_the_code_and_the_papers_differs_where_they_part():
     r = INFNET_RELEASED
-    assert (r.lr, r.weight_decay, r.epochs, r.batch, r.clamp, r.base_side) == (1e-4, 0, 99, 24, 0.5, 352)
-    assert [scale.side for scale in r.scales] == [256, 352, 448] and r.order == "batch" and not r.drop_last
-    assert (r.loss, r.statistics, r.antialias, r.augment) == ("infnet_plain_bce", "imagenet", True, "none")
-    changed = dict(epochs=100, batch=16, schedule="constant", loss="infnet")
+    assert (r.lr, r.weight_decay, r.epochs, r.batch, r.clamp) == (1e-4, 0, 99, 24, 0.5)
+    assert r.feed == SoftSlices(352, order="batch") and [scale.side for scale in r.scales] == [256, 352, 448]
+    assert (r.objective, r.statistics, r.antialias, r.drop_last) == (PlainStructure(), "imagenet", True, False)
+    assert r.to_dict()["augment"] == "none" and r.schedule == Compounding(50, 0.1)
+    unread = INFNET_PAPER.unread  # the settings of the decay, which old records hold beside a constant rate
+    changed = dict(epochs=100, batch=16, schedule=Constant(), objective=Structure(), unread=unread)
+    assert unread == {"step_epochs": 50, "step_factor": 0.1}
     assert replace(r, name="infnet_paper", **changed) == INFNET_PAPER
-    assert replace(r, name="infnet_constant", schedule="constant") == INFNET_CONSTANT
+    assert replace(r, name="infnet_constant", schedule=Constant(), unread=unread) == INFNET_CONSTANT
 
 
 def test_the_compounding_rate_is_the_naive_loop():
@@ -65,7 +69,7 @@ def test_the_compounding_rate_is_the_naive_loop():
 
 
 def test_the_rate_compounds_on_beyond_a_second_and_a_third_round():
-    r, lr = replace(INFNET_RELEASED, step_epochs=3), 1e-4
+    r, lr = replace(INFNET_RELEASED, schedule=Compounding(3, 0.1)), 1e-4
     for epoch in range(1, 14):
         lr *= 0.1 ** (epoch // 3)
         assert learning_rate(r, epoch - 1, 1) == pytest.approx(lr, rel=1e-9)
@@ -79,7 +83,7 @@ def test_minisegs_recipes_read_as_before_in_records():
 def test_another_side_means_one_scale():
     assert [scale.side for scale in multi_scale(352)] == [256, 352, 448]
     r = at_side(INFNET_RELEASED, 96)
-    assert (r.base_side, r.val_size, r.scales) == (96, 96, (Scale(96, 0),))
+    assert (r.feed.base_side, r.val_size, r.scales) == (96, 96, (Scale(96, 0),))
     assert at_side(MINISEG, 96).scales == (Scale(96, 3),)
 
 
@@ -87,9 +91,9 @@ def test_another_side_means_one_scale():
     ("change", "line"),
     [
         ({"clamp": 0}, "clamp=0 must be above 0"),
-        ({"base_side": None}, "base_side=None must be the side"),
-        ({"augment": "miniseg"}, "knows no augmentation and no classes"),
-        ({"target": "classes"}, "knows no augmentation and no classes"),
+        ({"base_side": None}, "base_side=None must be a side in pixels"),
+        ({"augment": "miniseg"}, "'soft_slices' knows augment='none' alone, not 'miniseg'"),
+        ({"target": "classes"}, "'soft_slices' knows target='infection' alone, not 'classes'"),
         ({"loss": "infnett"}, "Did you mean 'infnet'"),
         ({"order": "batches"}, "Did you mean 'batch'"),
     ],
@@ -98,8 +102,15 @@ def test_a_recipe_that_cannot_be_is_refused_in_one_line(change, line):
     with pytest.raises(UserError, match=line) as error:
         recipe("infnet_quick", **change)
     assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match="belongs to Inf-Net's losses alone"):
+
+
+def test_a_setting_of_inf_nets_slices_is_none_of_minisegs_recipes_and_no_recipe_mixes_the_two():
+    with pytest.raises(UserError, match="No setting of a recipe is called 'base_side'"):
         recipe("quick", base_side=64)
+    with pytest.raises(UserError, match="SoftSlices.* is not what CrossEntropy learns from"):
+        replace(MINISEG, feed=INFNET_RELEASED.feed)
+    with pytest.raises(UserError, match="Slices.* is not what PlainStructure learns from"):
+        replace(INFNET_RELEASED, feed=MINISEG.feed)
 
 
 # --------------------------------------------------------------------------------------------- objective
@@ -158,8 +169,9 @@ def test_an_edge_map_wants_an_edge_and_minisegs_recipe_does_not_know_it():
     net = small().train()
     with pytest.raises(UserError, match="a mask and an edge channel"):
         InfNetLoss(edge=True)(net(torch.rand(2, 3, 32, 32)), targets()[:, :1])
-    with pytest.raises(UserError, match="'quick' teaches every output the mask.*infnet_lesson"):
-        loss_for(recipe("quick"), net, None, "cpu")
+    with pytest.raises(UserError, match="'quick' teaches every output the mask.*its own paper's recipes.*ea=False"):
+        quick = recipe("quick")
+        quick.objective.loss(net, None, quick, "cpu")
 
 
 # ------------------------------------------------------------------------------------------------- loop
@@ -218,7 +230,7 @@ def test_a_stopped_training_ends_with_the_same_bits(tmp_path):
         loss = StopsAt("plain", edge=True)
         loss.left = left
         settings = dict(seed=3, device="cpu", out=tmp_path / folder, loss=loss, checkpoint_every=2)
-        r = replace(SOFT, base_side=32, val_size=32, scales=(Scale(32, 0), Scale(64, 0)))
+        r = replace(SOFT, feed=SoftSlices(32, order="batch"), val_size=32, scales=(Scale(32, 0), Scale(64, 0)))
         return train(small(ra=False), discs(count=6), discs(20, 2), r, **settings)
 
     with pytest.raises(KeyboardInterrupt):
@@ -293,8 +305,8 @@ def test_table_ii_and_iv_are_grids_on_the_sets_own_part():
 def test_a_rival_is_built_as_the_table_counts_it_and_follows_inf_nets_recipe():
     assert variant_options("unet", "U-Net") == {"config": "infnet", "num_classes": 1}
     assert variant_options("unet", "") == {}
-    assert family("unet", "U-Net") == family("infnet_vgg16", "") == "infnet"
-    assert family("unet", "") == family("miniseg", "SB") == "miniseg"
+    assert [find_row(*place)[0].name for place in (("unet", "U-Net"), ("infnet_vgg16", ""))] == ["infnet"] * 2
+    assert [find_row(*place)[0].name for place in (("unet", ""), ("miniseg", "SB"))] == ["miniseg"] * 2
     run = trial("unet", "U-Net", "phantom", 0, 0, "lesson")
     assert run.recipe == INFNET_LESSON and "Inf-Net's Dice" in run.task.headlines
     assert sum(p.numel() for p in run.network().parameters()) == 7_852_545  # Table II: 7.853M
@@ -318,14 +330,16 @@ def test_fold_0_is_the_sets_own_train_and_test_part():
     assert (train_set.split, scored.split, scored.fold) == ("train", "test", None)
     assert not set(train_set.ids) & set(scored.ids)
     assert parts("semiseg", 0) == ("train", "test") and parts("p9", 2) == ("train", "val")
-    assert (settings("paper", "semiseg", 0, "infnet").train_cases, settings("paper", "p9", 1).val_cases) == (50, 54)
+    soft, infection = (paper.tasks[row.task] for paper, row in (find_row("infnet"), find_row("miniseg")))
+    assert sizes_of(soft, "paper", "semiseg", 0).train_cases == 50
+    assert sizes_of(infection, "paper", "p9", 1).val_cases == 54
     with pytest.raises(UserError, match="fold=0 .* which p9 does not have: give 1 to 5"):
         trial("infnet", "", "p9", 0, 0, "lesson")
 
 
 def test_a_trial_knows_its_familys_recipes():
     assert trial("infnet", "", "phantom", 0, 0, "paper").recipe == INFNET_RELEASED
-    assert trial("infnet", "", "phantom", 0, 0, "lesson", size=64).recipe.base_side == 64
+    assert trial("infnet", "", "phantom", 0, 0, "lesson", size=64).recipe.feed.base_side == 64
     with pytest.raises(UserError, match="recipe=short has no soft masks.*infnet_short"):
         trial("infnet", "", "phantom", 0, 0, "paper", recipe="short")
     run = {"model": "infnet", "variant": "", "dataset": "semiseg", "fold": 0, "seed": 0, "budget": "paper"}

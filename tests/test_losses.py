@@ -47,9 +47,9 @@ def test_pixels_labelled_255_change_nothing():
 
 def test_class_weights_are_one_over_log_of_1_10_plus_the_fraction():
     p = [0.5944747924804688, 0.40552520751953125]
-    assert losses.class_weights_miniseg(p).tolist() == pytest.approx([1 / log(1.1 + x) for x in p])
+    assert losses.log_class_weights(p).tolist() == pytest.approx([1 / log(1.1 + x) for x in p])
     with pytest.raises(UserError, match="add up to 1"):
-        losses.class_weights_miniseg([95, 5])
+        losses.log_class_weights([95, 5])
 
 
 def test_deep_supervision_weighs_the_three_auxiliary_outputs_by_0_4():

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from covidseg.errors import UnknownName, UserError
-from covidseg.losses_soft import (
+from covidseg.papers.infnet.losses import (
     boundary_weight,
     edge_bce,
     plain_bce,

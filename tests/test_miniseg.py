@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from covidseg import create_model, load_official, profile_model
 from covidseg.attention import capture, map_names
 from covidseg.errors import UserError
-from covidseg.losses import class_weights_miniseg, cross_entropy, deep_supervision
+from covidseg.losses import cross_entropy, deep_supervision, log_class_weights
 from covidseg.papers.miniseg.ablations import ABLATIONS, JOURNAL
 from covidseg.papers.miniseg.network import AHSP, FFM, MiniSeg
 
@@ -256,7 +256,7 @@ def test_three_adam_steps_equal_the_authors(mirror, reference):
     x = torch.cat([reference_input(reference, manifest, n) for n in names])
     grey = [np.asarray(Image.open(reference / "miniseg" / manifest["inputs"][n]["png"])) for n in names]
     y = torch.from_numpy((np.stack(grey) > 100).astype(np.int64))
-    weight = class_weights_miniseg(torch.bincount(y.flatten(), minlength=2) / y.numel())
+    weight = log_class_weights(torch.bincount(y.flatten(), minlength=2) / y.numel())
     assert_close(weight.double(), torch.tensor(record["class_weights"], dtype=torch.float64), rtol=1e-4, atol=0)
 
     model = official("CT100-f1").train()

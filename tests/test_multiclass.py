@@ -12,6 +12,7 @@ from covidseg import create_model, load_dataset
 from covidseg.data.case import Case
 from covidseg.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, Scale
 from covidseg.errors import UserError
+from covidseg.papers import recipes
 from covidseg.papers.infnet.labelling import (
     LESSON,
     PAPER,
@@ -37,13 +38,20 @@ from covidseg.papers.infnet.labelling import (
     train_labelling,
     xavier_uniform,
 )
-from covidseg.training import RECIPES, Recipe, SliceBatches
+from covidseg.training import Constant, Recipe, SliceBatches, Slices
 from covidseg.training.loop import _optimizer
 
 SIDE = 32
 TINY = Setting(
     recipe=replace(
-        QUICK.recipe, name="tiny", lr=0.05, epochs=25, batch=4, scales=(Scale(SIDE, 0),), val_size=SIDE, augment="none"
+        QUICK.recipe,
+        name="tiny",
+        lr=0.05,
+        epochs=25,
+        batch=4,
+        scales=(Scale(SIDE, 0),),
+        val_size=SIDE,
+        feed=Slices("none", "classes"),
     )
 )
 
@@ -265,7 +273,7 @@ def test_a_batch_holds_six_channels_and_whole_classes_at_any_size():
 
 
 def test_prior_and_slice_are_augmented_together():
-    recipe = replace(TINY.recipe, scales=(Scale(SIDE, 6),), augment="miniseg")
+    recipe = replace(TINY.recipe, scales=(Scale(SIDE, 6),), feed=Slices("miniseg", "classes"))
     made = MultiClassBatches(guided_slices(CASES), recipe, Preprocessing(size=SIDE), 3, 2)
     moved = 0
     for step in (*made.plan(0), *made.plan(1)):
@@ -282,7 +290,7 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="kind of target"):
         batches(targets="publisht")
     with pytest.raises(UserError, match="augment='miniseg'"):
-        batches(replace(TINY, recipe=replace(TINY.recipe, augment="miniseg")), targets="published")
+        batches(replace(TINY, recipe=replace(TINY.recipe, feed=Slices("miniseg", "classes"))), targets="published")
     with pytest.raises(UserError, match="only loss='bce'"):
         Setting(recipe=TINY.recipe, targets="published")
     with pytest.raises(UserError, match="class_weights belong"):
@@ -290,7 +298,7 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="statistics"):
         Setting(recipe=replace(TINY.recipe, statistics="fold"))
     with pytest.raises(UserError, match="is none for labelling"):
-        Setting(recipe=RECIPES["infnet_quick"])
+        Setting(recipe=recipes()["infnet_quick"])
     with pytest.raises(UserError, match="summed"):
         MultiClassLoss("sum")
     with pytest.raises(UserError, match="class 3 is none"):
@@ -319,9 +327,13 @@ def test_the_losses_are_their_formulas():
     assert loss.mass(target).item() == pytest.approx(w[y].sum()) and MultiClassLoss().mass(target) == 2
 
 
+def unweighted(recipe):
+    return replace(recipe, objective=replace(recipe.objective, class_weights=False))
+
+
 def test_pieces_of_a_batch_learn_what_the_batch_learns():
     setting = replace(TINY, recipe=replace(TINY.recipe, epochs=1))
-    for s in (setting, replace(setting, loss="summed", recipe=replace(setting.recipe, class_weights=False))):
+    for s in (setting, replace(setting, loss="summed", recipe=unweighted(setting.recipe))):
         nets = [labeller(), labeller()]
         for net, pieces in zip(nets, (None, 3), strict=True):
             train_labelling(net, guided_slices(CASES), s, device="cpu", micro_batch=pieces)
@@ -334,7 +346,7 @@ def test_the_published_settings():
     assert isinstance(sgd, torch.optim.SGD)
     assert [sgd.defaults[k] for k in ("lr", "momentum", "weight_decay")] == [1e-2, 0.7, 0]
     r = RELEASED.recipe
-    assert (r.epochs, r.batch, r.val_size, r.schedule, RELEASED.loss) == (200, 16, 352, "constant", "bce")
+    assert (r.epochs, r.batch, r.val_size, r.schedule, RELEASED.loss) == (200, 16, 352, Constant(), "bce")
     paper = _optimizer(labeller(), PAPER.recipe).defaults
     assert [paper[k] for k in ("lr", "momentum", "weight_decay")] == [1e-10, 0.99, 5e-4]
     assert PAPER.recipe.val_size == 512 and PAPER.loss == "summed"
@@ -342,7 +354,7 @@ def test_the_published_settings():
 
 
 def test_a_recipe_that_says_nothing_of_momentum_reads_as_before():
-    assert "momentum" not in RECIPES["released"].to_dict() and RELEASED.recipe.to_dict()["momentum"] == 0.7
+    assert "momentum" not in recipes()["released"].to_dict() and RELEASED.recipe.to_dict()["momentum"] == 0.7
     assert Recipe.from_dict(RELEASED.recipe.to_dict()) == RELEASED.recipe
     assert _optimizer(labeller(), replace(RELEASED.recipe, momentum=0.9)).defaults["momentum"] == 0.9
 
@@ -374,9 +386,7 @@ def test_with_the_prior_a_network_tells_consolidation_from_equally_bright_tissue
 
 
 def test_the_published_target_can_be_learned_and_answers_in_our_order():
-    setting = replace(
-        TINY, loss="bce", targets="published", recipe=replace(TINY.recipe, class_weights=False, epochs=40)
-    )
+    setting = replace(TINY, loss="bce", targets="published", recipe=replace(unweighted(TINY.recipe), epochs=40))
     net, case = learned(2, setting), lesions(50)
     found = label_infection(net, case.image, case.infection, intensity="grey")
     assert (found == case.mask).mean() > 0.9 and (found == 1).any() and (found[case.mask == 0] == 0).mean() > 0.9

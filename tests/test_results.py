@@ -11,6 +11,7 @@ from toy_records import toy_record
 from covidseg.errors import UnknownName, UserError
 from covidseg.runs import record as results
 from covidseg.tables import committed
+from covidseg.text import to_json
 
 
 def test_a_record_survives_the_file(tmp_path):
@@ -57,7 +58,7 @@ def test_every_committed_record_has_the_form_in_which_it_would_be_written(repo):
     records = [path for path in (repo / "results").rglob("*.json") if results.SCHEMA in path.read_text()]
     assert len(records) >= 64
     for path in records:
-        assert path.read_text() == results.to_json(json.loads(path.read_text())) + "\n", path.name
+        assert path.read_text() == to_json(json.loads(path.read_text())) + "\n", path.name
 
 
 def test_a_number_that_json_does_not_know_is_refused_in_a_row_too(tmp_path):

@@ -17,10 +17,10 @@ from tiny_training import RECIPE, discs, tiny_net
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
-from covidseg.training import MiniSegLoss, load_checkpoint, train
+from covidseg.training import SupervisedHeads, load_checkpoint, train
 from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
 from covidseg.training.devices import Team
-from covidseg.training.loop import Run
+from covidseg.training.loop import Training
 from covidseg.training.run_folder import RunFolder
 
 CPU = torch.device("cpu")
@@ -56,11 +56,11 @@ def test_a_training_killed_at_five_random_moments_ends_with_the_same_bits(tmp_pa
         assert same_bits(a, b), f"{name} differs, seed {seed}"
 
 
-class StopsAt(MiniSegLoss):
+class StopsAt(SupervisedHeads):
     """The usual loss, until step ``number``: then ``act()`` happens."""
 
     def __init__(self, number, act):
-        super().__init__(None, RECIPE.aux_weights)
+        super().__init__(None, RECIPE.objective.aux_weights)
         self.left, self.act = number, act
 
     def __call__(self, outputs, target):
@@ -85,7 +85,7 @@ def test_a_slow_disk_is_written_to_less_often_and_the_best_epoch_is_not_lost(tmp
     recipe, kept = replace(RECIPE, epochs=6), []
     whole = run(tmp_path / "whole", recipe=recipe, validation=scores, loss=StopsAt(-1, never))
     assert whole.best_epoch == 2
-    monkeypatch.setattr(Run, "due", lambda self: len(self.rows) in (1, 4))  # as if epochs 2 and 3 came too fast
+    monkeypatch.setattr(Training, "due", lambda self: len(self.rows) in (1, 4))  # as if epochs 2 and 3 came too fast
     if cut:
         monkeypatch.setattr(RunFolder, "save_best", lambda self: kept.append(len(self.run.rows)))
     dice = iter([0.1, 0.5, 0.3, 0.2, 0.4, 0.3])
@@ -106,7 +106,7 @@ def recipe_steps(epochs: int) -> int:
 
 
 def test_a_large_checkpoint_takes_a_tenth_of_the_time_and_the_last_epoch_is_always_written(tmp_path):
-    state = Run(tiny_net(), discs(), None, RECIPE, 0, CPU, Team(), None, None)
+    state = Training(tiny_net(), discs(), None, RECIPE, 0, CPU, Team(), None, None)
     state.rows, state.saving, state.saved_at = [{}], 0.01, perf_counter()
     assert state.due(), "a small one is written after every epoch"
     state.saving = 2.0

@@ -13,9 +13,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from covidseg import load_dataset
-from covidseg.data.edges import edge_map, semiseg_edges
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
+from covidseg.papers.infnet import INFNET_QUICK, InfNetLoss, SoftBatches, SoftSlice, SoftSlices
+from covidseg.papers.infnet.edges import edge_map, semiseg_edges
 from covidseg.papers.infnet.semi import (
     AS_RUN,
     FAST,
@@ -43,8 +44,7 @@ from covidseg.papers.infnet.semi import (
     weights_hash,
 )
 from covidseg.papers.infnet.semi.authors import locate
-from covidseg.training import InfNetLoss, SoftBatches, SoftSlice, train
-from covidseg.training.recipes import INFNET_QUICK
+from covidseg.training import Constant, CrossEntropy, Slices, train
 
 SIDE = 16
 RECIPE = replace(
@@ -53,11 +53,11 @@ RECIPE = replace(
     lr=0.02,
     epochs=2,
     batch=3,
-    base_side=SIDE,
+    feed=SoftSlices(SIDE, order="batch"),
     scales=(Scale(SIDE, 0), Scale(12, 0)),
     val_size=SIDE,
     statistics="neutral",
-    schedule="constant",
+    schedule=Constant(),
 )
 PLAN = Plan(name="tiny", group=3, recipe=RECIPE)
 
@@ -131,7 +131,7 @@ def test_plans_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="steps=3 the recipe has one epoch"):
         replace(PLAN, steps=3)
     with pytest.raises(UserError, match="has no soft masks"):
-        replace(PLAN, recipe=replace(RECIPE, loss="miniseg", base_side=None))
+        replace(PLAN, recipe=replace(RECIPE, feed=Slices(), objective=CrossEntropy()))
     for plan in (AS_RUN, FAST, LESSON, QUICK):
         assert json.loads(json.dumps(plan.to_dict()))["recipe"]["loss"] == "infnet_plain_bce"
 

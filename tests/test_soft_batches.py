@@ -12,18 +12,12 @@ from torch.testing import assert_close
 
 from covidseg import load_dataset
 from covidseg.data.case import Case
-from covidseg.data.edges import edge_map, semiseg_edges
 from covidseg.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from covidseg.errors import UnknownName, UserError
-from covidseg.training import (
-    INFNET_RELEASED,
-    SoftBatches,
-    SoftSlice,
-    evaluate,
-    recipe,
-    soft_slices,
-    train,
-)
+from covidseg.papers import recipe
+from covidseg.papers.infnet import INFNET_RELEASED, SoftBatches, SoftSlice, SoftSlices, soft_slices
+from covidseg.papers.infnet.edges import edge_map, semiseg_edges
+from covidseg.training import evaluate, train
 
 # ------------------------------------------------------------------------------------------------- edges
 
@@ -136,7 +130,7 @@ def test_every_mini_batch_is_seen_at_three_scales_in_turn_and_the_last_part_is_k
 
 
 def test_with_order_pass_the_scales_are_passes_of_their_own():
-    steps = batches_of(discs(count=8), replace(SOFT, order="pass")).plan(0)
+    steps = batches_of(discs(count=8), replace(SOFT, feed=SoftSlices(24, order="pass"))).plan(0)
     assert [step.scale.side for step in steps] == [24, 24, 32, 32]
     assert all(sorted(a.indices + b.indices) == list(range(8)) for a, b in (steps[:2], steps[2:]))
 
@@ -147,7 +141,7 @@ def test_the_base_side_is_pils_resize_and_targets_become_soft(native):
     grey, mask = rng.integers(0, 256, native).astype(np.float32), np.zeros(native, np.uint8)
     mask[5:14, 6:19] = 1
     cases = [Case("a", "p", grey, mask, "grey", (1.0, 1.0))]
-    packed = batches_of(cases, replace(SOFT, base_side=32, batch=1)).packed[0].numpy().astype(int)
+    packed = batches_of(cases, replace(SOFT, feed=SoftSlices(32, order="batch"), batch=1)).packed[0].numpy().astype(int)
     for ours, array in zip(packed, (grey, mask * 255, edge_map(mask) * 255), strict=True):
         pil = Image.fromarray(array.astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR)
         assert np.abs(ours - np.asarray(pil).astype(int)).max() <= 1

@@ -6,11 +6,11 @@ import pytest
 from covidseg.cli import main
 from covidseg.data import load_dataset
 from covidseg.errors import UnknownName, UserError
+from covidseg.papers import find_row
 from covidseg.papers.infnet.labelling import SETTINGS
+from covidseg.papers.infnet.tasks import PSEUDO
 from covidseg.runs.costs import estimate
-from covidseg.runs.networks import family, is_guided, is_semi
 from covidseg.runs.record import SELECTIONS, score
-from covidseg.runs.settings import PSEUDO
 from covidseg.runs.trial import recipe_for, trial
 from covidseg.tables import compare, load_table
 
@@ -74,10 +74,15 @@ def test_a_record_of_table_iii_stands_in_both_of_its_tables(guided):
         assert ours == expected if expected is not None else ours != ours
 
 
+def paper_and_task(model, variant):
+    paper, row = find_row(model, variant)
+    return paper.name, row.task
+
+
 def test_which_rows_have_more_than_one_training():
-    assert is_semi("infnet", "Semi-Inf-Net") and not is_semi("infnet", "Inf-Net")
-    assert is_guided(*GUIDED) and not is_guided("multiclass_unet", "Multi-class U-Net")
-    assert family("fcn8s", "FCN8s") == "labelling" and family("fcn8s", "") == "miniseg"
+    places = (("infnet", "Semi-Inf-Net"), ("infnet", "Inf-Net"), GUIDED, ("multiclass_unet", "Multi-class U-Net"))
+    assert [find_row(*place)[1].task for place in places] == ["semi", "soft", "guided", "labelling"]
+    assert [paper_and_task("fcn8s", v) for v in ("FCN8s", "")] == [("infnet", "labelling"), ("miniseg", "infection")]
     semi, plain = (
         {"model": "infnet", "variant": v, "dataset": "semiseg", "fold": 0, "seed": 0, "budget": "paper",
          "recipe": "infnet_short"} for v in ("Semi-Inf-Net", "Inf-Net")
@@ -103,14 +108,18 @@ def test_only_what_departs_from_the_budget_counts_as_changed():
     ],
 )
 def test_the_rate_is_lowered_only_where_a_network_needs_it(model, variant, recipe, lr):
-    assert recipe_for(recipe, model, variant).lr == lr
+    paper, row = find_row(model, variant)
+    assert recipe_for(recipe, paper.tasks[row.task], row).lr == lr
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("infnet", "Semi-Inf-Net", "ct100", 1, 0, "paper"), "needs unlabelled slices, and ct100 has none"),
-        (("fcn8s", "FCN8s", "p9", 1, 0, "paper"), "tells kinds of infection apart, and p9 has none: .*semiseg"),
+        (
+            ("infnet", "Semi-Inf-Net", "ct100", 1, 0, "paper"),
+            "nobody labelled, and ct100 has none: .*semiseg",
+        ),
+        (("fcn8s", "FCN8s", "p9", 1, 0, "paper"), "ground glass told from consolidation, and p9 has none: .*semiseg"),
     ],
 )
 def test_a_set_that_cannot_teach_it_is_told_at_once(words, line):
@@ -142,4 +151,6 @@ def test_a_recipe_of_another_family_is_refused(model, variant, recipe, error, li
 def test_a_labelling_run_follows_its_familys_settings():
     run = trial(*GUIDED, "semiseg", 0, 0, "paper", recipe="multiclass_short")
     assert run.recipe == SETTINGS["multiclass_short"].recipe and run.changed == {"recipe": "multiclass_short"}
-    assert run.guide("infnet_short").recipe.name == "infnet_short" and run.guide("infnet_short").seed == run.seed
+    guiding = run.task._guiding()
+    assert (guiding.model, guiding.variant) == ("infnet", "Semi-Inf-Net")
+    assert guiding.recipe.name == "infnet_short" and guiding.seed == run.seed

@@ -17,24 +17,25 @@ from torch.testing import assert_close
 from covidseg import create_model
 from covidseg.cli import main
 from covidseg.data.case import Case
-from covidseg.data.transforms import Preprocessing, Scale, training_sample
+from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
 from covidseg.losses import cross_entropy
 from covidseg.nn.weights import load_weights
+from covidseg.papers import recipe
+from covidseg.papers.miniseg import LESSON, MINISEG, MINISEG_PAPER, QUICK
+from covidseg.papers.miniseg.augment import training_sample
 from covidseg.training import (
-    LESSON,
-    MINISEG,
-    MINISEG_PAPER,
-    QUICK,
-    MiniSegLoss,
+    Constant,
     Recipe,
     SliceBatches,
     SliceCache,
+    Slices,
+    Stairs,
+    SupervisedHeads,
     evaluate,
     fit_preprocessing,
     learning_rate,
     load_checkpoint,
-    recipe,
     train,
 )
 from covidseg.training.batches import generator_for
@@ -72,10 +73,10 @@ def test_poly_is_the_papers_formula_at_each_iteration_of_four_passes():
 
 
 def test_the_step_schedule_halves_every_so_many_epochs():
-    halving = replace(MINISEG, schedule="step", step_epochs=2)
+    halving = replace(MINISEG, schedule=Stairs(every=2))
     rates = [learning_rate(halving, iteration, 10) for iteration in (0, 19, 20, 39, 40)]
     assert rates == [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4]
-    assert learning_rate(replace(MINISEG, schedule="constant"), 500, 10) == 1e-3
+    assert learning_rate(replace(MINISEG, schedule=Constant()), 500, 10) == 1e-3
 
 
 def test_the_optimiser_gets_the_schedules_rate_at_every_step(monkeypatch):
@@ -116,7 +117,7 @@ def test_a_recipe_that_cannot_be_is_refused_in_one_line(change, line):
 
 def batches_of(cases, recipe, seed=0, channels=3):
     preprocessing = fit_preprocessing(cases, recipe)
-    return SliceBatches(SliceCache(cases, target=recipe.target), recipe, preprocessing, seed, channels)
+    return SliceBatches(SliceCache(cases, target=recipe.feed.target), recipe, preprocessing, seed, channels)
 
 
 @pytest.mark.parametrize(("intensity", "tolerance"), [("grey", 2e-5), ("HU", 4e-3)])
@@ -186,7 +187,7 @@ def test_of_a_volume_the_infected_slices_are_learnt_from():
 
 def test_one_batch_is_learnt_by_heart():
     cases, net = discs(count=4), tiny_net()
-    one = replace(RECIPE, epochs=80, augment="none", scales=(Scale(SIDE, 0),))
+    one = replace(RECIPE, epochs=80, feed=Slices(), scales=(Scale(SIDE, 0),))
     history = fit(net, cases, cases, one)
     assert history.rows[-1]["val_dice"] > 0.95 and history.rows[0]["val_dice"] < 0.5
 
@@ -199,7 +200,7 @@ def test_the_loss_falls():
 def test_miniseg_itself_learns_one_pair_of_discs():
     torch.manual_seed(0)
     cases, net = discs(count=2), create_model("miniseg")
-    small = replace(RECIPE, lr=5e-3, epochs=15, batch=2, augment="none", scales=(Scale(SIDE, 0),))
+    small = replace(RECIPE, lr=5e-3, epochs=15, batch=2, feed=Slices(), scales=(Scale(SIDE, 0),))
     losses = [row["train_loss"] for row in fit(net, cases, recipe=small).rows]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -219,7 +220,7 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch(size):
 
 
 def test_a_piece_counts_by_its_class_weights_not_by_its_size():
-    loss = MiniSegLoss(torch.tensor([1.0, 5.0]), (1.0,))
+    loss = SupervisedHeads(torch.tensor([1.0, 5.0]), (1.0,))
     logits, target = torch.randn(4, 2, 6, 6), torch.zeros(4, 6, 6, dtype=torch.long)
     target[3] = 1  # a plain mean over pieces would drown it
     whole = loss(logits, target)
@@ -404,7 +405,7 @@ def test_the_validation_of_the_loop_agrees_with_evaluate():
     net, cases = tiny_net().eval(), discs(20, 4)
     preprocessing = replace(fit_preprocessing(cases, RECIPE), size=16)
     batches = SliceBatches(SliceCache(cases), RECIPE, preprocessing, 0)
-    inside = validate(net, SliceCache(cases), batches.normalise, MiniSegLoss(None, (1.0,)), 16, batch=3)
+    inside = validate(net, SliceCache(cases), batches.normalise, SupervisedHeads(None, (1.0,)), 16, batch=3)
     outside = evaluate(net, cases, preprocessing, size=16)
     assert inside["val_miou"] == pytest.approx(outside["mIoU"], abs=1e-6)
     assert inside["val_dice"] == pytest.approx(outside["dice"], abs=1e-6)
@@ -482,8 +483,8 @@ def test_a_wrong_word_is_one_line(words, line, capsys, tmp_path, monkeypatch, tr
 
 @pytest.mark.mirror
 def test_the_authors_weights_can_be_scored_on_real_slices(mirror):
+    from covidseg import load_official
     from covidseg.data import load_dataset
-    from covidseg.papers.miniseg.weights import load_official
 
     cases = load_dataset("semiseg", "val", 1, mirror=mirror)[:3]
     scores = evaluate(load_official("miniseg", "CT100", 1), cases, protocol="miniseg")

@@ -11,19 +11,16 @@ from covidseg.data.case import Case
 from covidseg.data.transforms import (
     LUNG,
     MEDIASTINUM,
-    MINISEG_SCALES,
     Preprocessing,
     Window,
-    augment,
     augment_wide,
     fold_statistics,
     resize_image,
     resize_mask,
-    symmetric_crop,
     to_grey,
-    training_sample,
 )
 from covidseg.errors import UnknownName, UserError
+from covidseg.papers.miniseg.augment import MINISEG_SCALES, augment, symmetric_crop, training_sample
 
 
 def bilinear_by_formula(image, rows, columns):
@@ -163,7 +160,7 @@ def test_augmentation_is_drawn_from_the_given_generator_alone(make):
 
 
 def test_margins_reach_both_ends_of_their_range():
-    from covidseg.data.transforms import _integer
+    from covidseg.papers.miniseg.augment import _integer
 
     for generator in (torch.Generator().manual_seed(0), np.random.default_rng(0)):
         assert {_integer(generator, 3) for _ in range(200)} == {0, 1, 2, 3}

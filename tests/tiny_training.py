@@ -7,13 +7,18 @@ from torch import nn
 
 from covidseg.data.case import Case, CaseDataset
 from covidseg.data.transforms import Scale
-from covidseg.training import INFNET_QUICK, Recipe
+from covidseg.papers.infnet import INFNET_QUICK, SoftSlices
+from covidseg.training import CrossEntropy, Poly, Recipe, Slices
 
 SIDE = 24
-RECIPE = Recipe(name="tiny", lr=0.02, epochs=3, batch=4, scales=(Scale(24, 2), Scale(16, 2)), val_size=24)
+RECIPE = Recipe(
+    name="tiny", lr=0.02, epochs=3, batch=4, scales=(Scale(24, 2), Scale(16, 2)), val_size=24,
+    schedule=Poly(), feed=Slices(augment="miniseg"), objective=CrossEntropy(),
+)  # fmt: skip
 SOFT = replace(
-    INFNET_QUICK, name="tiny soft", lr=0.02, batch=4, base_side=24, val_size=24, scales=(Scale(24, 0), Scale(32, 0))
-)
+    INFNET_QUICK, name="tiny soft", lr=0.02, batch=4, feed=SoftSlices(24, order="batch"), val_size=24,
+    scales=(Scale(24, 0), Scale(32, 0)),
+)  # fmt: skip
 
 
 class TinyNet(nn.Module):

@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "list_models": "covidseg.nn",
     "create_model": "covidseg.nn",
-    "load_official": "covidseg.papers.miniseg.weights",
+    "load_official": "covidseg.papers",
     "load_dataset": "covidseg.data",
     "profile_model": "covidseg.profiling",
     "predict": "covidseg.inference",

@@ -15,8 +15,8 @@ class UnknownName(UserError, LookupError):
 def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownName:
     """The error for a wrong name, with the nearest right one.
 
-    >>> str(unknown_name("model", "minseg", ["miniseg", "infnet"]))
-    "No model is called 'minseg'. Did you mean 'miniseg'? Known: infnet, miniseg."
+    >>> str(unknown_name("colour", "gren", ["red", "green"]))
+    "No colour is called 'gren'. Did you mean 'green'? Known: green, red."
     """
     names = sorted(str(k) for k in known)
     plain = {n.lower(): n for n in names}

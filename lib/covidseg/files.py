@@ -9,8 +9,9 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from covidseg.errors import UserError
+from covidseg.text import to_json
 
-__all__ = ["make_folder", "scratch_files", "write_atomically", "write_text"]
+__all__ = ["make_folder", "scratch_files", "write_atomically", "write_json", "write_text"]
 
 
 def make_folder(folder: str | Path) -> None:
@@ -52,6 +53,11 @@ def scratch_files(path: Path) -> list[Path]:
     """Files into which ``path`` is being written, or was when its writer was killed."""
     ours = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]+)?\.part")  # older versions: process number, or none
     return [path.with_name(name) for name in os.listdir(path.parent) if ours.fullmatch(name)]
+
+
+def write_json(path, value: dict) -> Path:
+    """`to_json` of a mapping as a file: neither a reader nor a killed run ever sees half of it."""
+    return write_text(path, to_json(value) + "\n")
 
 
 def write_text(path, text: str) -> Path:

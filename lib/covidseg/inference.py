@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from covidseg.data.transforms import Preprocessing, resize_image, to_grey
+from covidseg.device import choose_device
 from covidseg.errors import UserError
 from covidseg.progress import progress
 
-__all__ = ["choose_device", "predict", "predict_slices"]
+__all__ = ["predict", "predict_slices"]
 
 
 def predict(
@@ -104,18 +105,6 @@ def to_native(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
     native = logits if logits.shape[-2:] == shape else resize_image(logits, shape)
     classes = (native[:, 0] > 0) if native.shape[1] == 1 else native.argmax(1)
     return classes.to(torch.uint8).cpu().numpy()
-
-
-def choose_device(name: str | torch.device) -> torch.device:
-    """ "auto" takes the GPU if there is one. Raises UserError for a device this machine or this torch lacks."""
-    if str(name) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):  # unknown name; no GPU; torch built without it
-        raise UserError(f"Device {str(name)!r} is not available here; use cpu, or auto.") from None
-    return device
 
 
 def _logits(model, x):

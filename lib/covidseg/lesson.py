@@ -10,16 +10,17 @@ from pathlib import Path
 
 from covidseg import __version__, papers
 from covidseg.checkout import find_checkout
+from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
+from covidseg.files import write_json
 from covidseg.repeatable import set_seed, set_threads
-from covidseg.runs.record import plain, write_json
+from covidseg.text import plain
 
 BUDGETS = {
     "smoke": "seconds, on phantoms: does every cell run?",
     "lesson": "at most about two minutes on two CPU cores",
     "paper": "real data and the paper's settings, on a GPU",
 }
-DEVICES = ("cpu", "cuda", "mps", "auto")
 
 
 @dataclass
@@ -65,7 +66,7 @@ def start(name: str, *, budget: str = "lesson", seed: int = 0, device: str = "cp
     budget : "smoke", "lesson" or "paper". The environment variable COVIDSEG_BUDGET replaces the default
         "lesson" only, so that tests run fast and an explicit choice is still obeyed
     seed : seeds Python, numpy and torch
-    device : "cpu", "cuda", "mps", or "auto" for the best one present
+    device : "cpu", "cuda", ..., or "auto", see `covidseg.device`
     threads : of torch's operators. One by default: sums over several threads differ in the last digit
         from one machine to the next, and training carries that digit into the second decimal
     Raises UserError for an unknown budget or device, or one this machine lacks.
@@ -74,7 +75,7 @@ def start(name: str, *, budget: str = "lesson", seed: int = 0, device: str = "cp
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed={seed!r} is not a whole number of 0 or more.")
     set_threads(threads)
-    device = choose_device(device)
+    device = str(choose_device(device))
     set_seed(seed)
     print(f"{name}: {budget} budget, seed {seed}, on {device}.")
     return Lesson(name, budget, seed, device)
@@ -87,20 +88,6 @@ def choose_budget(budget: str) -> str:
     if budget not in BUDGETS:
         raise unknown_name("budget", budget, BUDGETS)
     return budget
-
-
-def choose_device(device: str) -> str:
-    """Resolve "auto" and refuse a device that is absent. Returns "cpu", "cuda" or "mps"."""
-    import torch
-
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return next(name for name, here in present.items() if here)
-    if not present[device]:
-        raise UserError(f"device={device!r} is not available on this machine. Use device='cpu', or 'auto'.")
-    return device
 
 
 def report(values: dict | None = None, /, *, digits: int = 3, **named) -> None:

@@ -15,9 +15,9 @@ IGNORE = 255
 
 
 def cross_entropy(logits, target, weight=None, ignore_index=IGNORE):
-    """Cross-entropy, class-weighted as in MiniSeg's code: sum of -w_y log p_y over sum of w_y.
+    """Cross-entropy, class-weighted: sum of -w_y log p_y over sum of w_y.
 
-    weight : one weight per class (`class_weights_miniseg`) or None. The mean divides by the weights of the
+    weight : one weight per class (`log_class_weights`) or None. The mean divides by the weights of the
         pixels seen, so a rare class's weight changes its share of the loss, not the loss's size.
     With K = 1 it is the binary cross-entropy. NaN if every pixel is ignored.
     """
@@ -25,13 +25,13 @@ def cross_entropy(logits, target, weight=None, ignore_index=IGNORE):
     return nn.functional.cross_entropy(logits, target, _per_class(weight, logits), ignore_index=ignore_index)
 
 
-def class_weights_miniseg(fractions):
-    """w_c = 1 / ln(1.10 + p_c) from the pixel fractions p_c of the training fold (code; the paper is silent).
+def log_class_weights(fractions):
+    """w_c = 1 / ln(1.10 + p_c) from the pixel fractions p_c of the training fold: rare classes weigh more.
 
     fractions : K numbers that add up to 1, over all training pixels at native resolution
-    Returns float32 tensor (K,). The form is ENet's (Paszke et al. 2016), there with 1.02.
+    Returns float32 tensor (K,). The form is that of Paszke et al. (2016), there with 1.02.
 
-    >>> class_weights_miniseg([0.9, 0.1])  # 1 / ln 2.0 and 1 / ln 1.2
+    >>> log_class_weights([0.9, 0.1])  # 1 / ln 2.0 and 1 / ln 1.2
     tensor([1.4427, 5.4848])
     """
     fractions = torch.as_tensor(fractions, dtype=torch.float64)
@@ -41,7 +41,7 @@ def class_weights_miniseg(fractions):
 
 
 def deep_supervision(outputs, target, loss=cross_entropy, weights=(1.0, 0.4, 0.4, 0.4)):
-    """Weighted sum of a loss over the main output and the auxiliary ones (weights: MiniSeg's code).
+    """Weighted sum of a loss over the main output and the auxiliary ones (the first weight is the main one's).
 
     outputs : (logits, [aux2, aux3, ...]) as a model in train() returns them, all at the target's size; or
         logits alone (a model in eval(), or built without auxiliary heads): then weights[0] * loss
@@ -57,7 +57,7 @@ def soft_dice(logits, target, *, smooth=1.0, squared=False, reduce="case", ignor
     """1 - soft Dice, (2 sum pg + s) / (sum p + sum g + s), mean over cases and foreground classes.
 
     smooth : s > 0; two empty masks then score Dice 1, and the smaller s, the dearer a false alarm there
-    squared : p^2 and g^2 in the denominator (V-Net, Milletari et al. 2016; CHS-Net Eq. 14)
+    squared : p^2 and g^2 in the denominator (V-Net, Milletari et al. 2016; Punn and Agarwal Eq. 14)
     reduce : "case" sums over the pixels of one image, "batch" over the whole batch (patches may hold no lesion)
     """
     p, g = _foreground(logits, target, reduce, ignore_index)
@@ -78,7 +78,7 @@ def tversky(logits, target, *, alpha=0.3, beta=0.7, smooth=1.0, reduce="case", i
 def bce_dice(logits, target, *, dice_weight=0.5, ignore_index=IGNORE, **dice_options):
     """(1 - w) * cross-entropy + w * `soft_dice`: pixels one by one, and the region as a whole.
 
-    dice_weight : w; 0.5 in CHS-Net (Eq. 15, with squared=True) and COVID-SegNet (with reduce="batch")
+    dice_weight : w; 0.5 in Punn and Agarwal (2020, Eq. 15, with squared=True)
     """
     pixels = cross_entropy(logits, target, ignore_index=ignore_index)
     region = soft_dice(logits, target, ignore_index=ignore_index, **dice_options)

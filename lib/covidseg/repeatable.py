@@ -3,7 +3,7 @@
 import os
 import random
 
-__all__ = ["THREAD_VARIABLES", "set_seed", "set_threads"]
+__all__ = ["THREAD_VARIABLES", "seed_generators", "set_seed", "set_threads"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -17,13 +17,20 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def set_seed(seed: int) -> None:
-    """Seed Python, numpy and torch, and make cuDNN choose the same algorithm every time."""
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch, the GPUs' too."""
     import numpy as np
     import torch
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def set_seed(seed: int) -> None:
+    """`seed_generators`, and cuDNN chooses the same algorithm every time."""
+    import torch
+
+    seed_generators(seed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -1,4 +1,5 @@
-"""The one command, ``covidseg``. Every module in this folder is one command and has ``register(app)``.
+"""The one command, ``covidseg``. Every module in this folder is one command and has ``register(app)``;
+one that begins with _ is shared by some.
 
 A command module imports typer and the standard library at its top and everything else inside its
 functions, so that ``covidseg --help`` answers at once. Its docstring ends in an example; a line with
@@ -43,7 +44,8 @@ def _options(version: _Version = False) -> None:
 
 
 for _module in sorted(iter_modules(__path__), key=lambda module: module.name):
-    import_module(f"covidseg.cli.{_module.name}").register(app)
+    if not _module.name.startswith("_"):
+        import_module(f"covidseg.cli.{_module.name}").register(app)
 
 
 def main(args: list[str] | None = None) -> int:

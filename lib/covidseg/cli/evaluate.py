@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._examples import with_examples
+
 Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
 Fold = Annotated[int, typer.Option(min=1, max=5)]
 Split = Annotated[str, typer.Option(help="train, val or test")]
-Protocol = Annotated[str, typer.Option(help="clean, miniseg or infnet")]
+Protocol = Annotated[str, typer.Option(help="clean, or a paper's; a name that is none lists them all")]
 Size = Annotated[str, typer.Option(help="auto, native, or a side in pixels such as 512")]
 Cases = Annotated[int, typer.Option(min=1, help="phantoms to score")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
@@ -16,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document inst
 
 
 def register(app: typer.Typer) -> None:
-    app.command("evaluate")(evaluate)
+    app.command("evaluate")(with_examples(evaluate))
 
 
 def evaluate(
@@ -38,10 +40,10 @@ def evaluate(
 
     \b
     Example: covidseg evaluate runs/first --dataset phantom --protocol clean
-             covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol miniseg --json
+             covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol PAPER --json
     """
     from covidseg.data import load_dataset
-    from covidseg.papers.miniseg.weights import weights
+    from covidseg.papers import weights
     from covidseg.training import evaluate as score
 
     loaded = weights(_file(checkpoint))
@@ -91,7 +93,7 @@ def _side(size: str, trained: int, protocol: str) -> int | None:
 
 
 def _device(name: str):
-    from covidseg.inference import choose_device
+    from covidseg.device import choose_device
 
     return choose_device(name)
 
@@ -104,11 +106,6 @@ def _as_json(scores, loaded, dataset) -> str:
 
 
 def _as_csv(scores) -> str:
-    from csv import DictWriter
-    from io import StringIO
+    from covidseg.text import csv_text
 
-    text = StringIO()
-    writer = DictWriter(text, list(scores.cases[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(scores.cases)
-    return text.getvalue().rstrip("\n")
+    return csv_text(scores.cases).rstrip("\n")

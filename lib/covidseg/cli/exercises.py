@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies; made if it is not there.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 20 or 20_miniseg; all by default.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 10 or 10_ct_data; all by default.")]
 
 
 def register(app: typer.Typer) -> None:

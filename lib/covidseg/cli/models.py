@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._examples import with_examples
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command("models")(models)
-    app.command("profile")(profile)
+    app.command("profile")(with_examples(profile))
 
 
 def models(
@@ -54,8 +56,8 @@ def profile(
 
     \b
     Example:
-      covidseg profile miniseg --size 512
-      covidseg profile miniseg -o num_classes=4 --json
+      covidseg profile PAPER --size 512
+      covidseg profile PAPER -o num_classes=4 --json
     """
     from covidseg.nn import card
     from covidseg.profiling import profile_model

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Names = Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 20 or 20_miniseg; all by default.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 10 or 10_ct_data; all by default.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds that one notebook may take.")]
 
 
@@ -35,7 +35,7 @@ def run(
     \b
     Example:
       covidseg notebooks run --budget smoke --jobs 2
-      covidseg notebooks run 20_miniseg -p seed=3 -p device=cuda
+      covidseg notebooks run 10_ct_data -p seed=3 -p device=cuda
     """
     from covidseg.lessons import command
 
@@ -49,7 +49,7 @@ def refresh(names: Names = None, timeout: Timeout = 1800) -> None:
 
     \b
     Example:
-      covidseg notebooks refresh 20_miniseg
+      covidseg notebooks refresh 10_ct_data
     """
     from covidseg.lessons import command
 

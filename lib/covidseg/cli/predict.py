@@ -31,8 +31,8 @@ def predict(
     """Segment the infection in SCAN; write its mask, a CSV of the slices and a picture.
 
     The mask has the shape and affine of SCAN. Beside OUT.nii.gz go OUT_slices.csv (infected area of each slice) and
-    OUT_overlay.png (the most affected slices). Without --weights the MiniSeg authors' CT100 weights are used if they
-    are on this machine, else the bundled ones, trained on phantoms. For teaching and research, not for diagnosis.
+    OUT_overlay.png (the most affected slices). Without --weights the authors' CT100 weights are used if they are
+    on this machine, else the bundled ones, trained on phantoms. For teaching and research, not for diagnosis.
 
     \b
     Example: covidseg predict chest.nii.gz -o mask.nii.gz

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._examples import FIRST, with_examples
+
 
 def register(app: typer.Typer) -> None:
-    app.command("report")(report)
+    app.command("report")(with_examples(report))
 
 
 def report(
-    table: Annotated[str | None, typer.Argument(help="A table such as miniseg/table2; none lists them.")] = None,
+    table: Annotated[str | None, typer.Argument(help=f"A table such as {FIRST}/table2; none lists them.")] = None,
     records: Annotated[
         Path | None, typer.Option(help="Take the run records in this folder only; by default results/ and runs/.")
     ] = None,
@@ -35,9 +37,9 @@ def report(
 
     \b
     Example:
-      covidseg report miniseg/table2
-      covidseg report miniseg/table6-ct100 -p recipe=short
-      covidseg report miniseg/table4 --data phantom --selection last --csv
+      covidseg report PAPER/table2
+      covidseg report PAPER/table6-ct100 -p recipe=short
+      covidseg report PAPER/table4 --data phantom --selection last --csv
     """
     from covidseg import tables
     from covidseg.lessons.schema import parse_assignments

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._examples import with_examples
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
 Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
@@ -13,8 +15,7 @@ RecipeName = Annotated[
     str,
     typer.Option(
         "--recipe",
-        help="released, paper, short, phantom, lesson or quick; for Inf-Net and its rivals infnet_released, "
-        "infnet_paper, infnet_constant, infnet_short, infnet_short_decayed, infnet_lesson or infnet_quick",
+        help="a paper's, such as released, short, lesson or quick; a name that is none lists them all",
     ),
 ]
 Epochs = Annotated[int | None, typer.Option(help="instead of the recipe's")]
@@ -31,7 +32,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="go on where the run in t
 
 
 def register(app: typer.Typer) -> None:
-    app.command("train")(train)
+    app.command("train")(with_examples(train))
 
 
 def train(
@@ -59,37 +60,36 @@ def train(
     `torchrun --nproc-per-node 4 --no-python covidseg train ...`.
 
     \b
-    Example: covidseg train miniseg --dataset phantom --fold 1 --recipe lesson --seed 0 -o runs/first
-             covidseg train miniseg --dataset p9 --fold 1 --recipe released --device cuda -o runs/p9-1 --resume
-             covidseg train infnet --dataset semiseg --fold 0 --recipe infnet_paper --device cuda -o runs/infnet
+    Example: covidseg train PAPER --dataset phantom --fold 1 --recipe lesson --seed 0 -o runs/first
+             covidseg train PAPER --dataset p9 --fold 1 --recipe released --device cuda -o runs/p9-1 --resume
     """
     import os
 
-    from covidseg.data import load_dataset
+    from covidseg import papers
+    from covidseg.data.datasets import SYNTHETIC, load_dataset, parts
     from covidseg.errors import UserError
-    from covidseg.runs.networks import family, is_semi
-    from covidseg.runs.settings import parts
-    from covidseg.tables import variant_options
-    from covidseg.training import recipe as named_recipe
     from covidseg.training import train as run
     from covidseg.training.history import describe
+    from covidseg.training.task import Task
 
     # torchrun starts the same command in every process; only the first may speak
     say = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
     changes = {"epochs": epochs, "batch": batch, "lr": lr}
-    chosen = named_recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
+    chosen = papers.recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
     if (out / "last.pt").exists() and not resume:
         raise UserError(f"{out} holds a run already: --resume goes on with it, another --out begins a new one.")
-    options = variant_options(model, variant)
-    if is_semi(model, variant) or family(model, variant) == "labelling":
+    paper, row = papers.find_row(model, variant)
+    options = dict(row.options)
+    if paper.tasks[row.task].learn is not Task.learn:
         raise UserError(
             f"{variant} takes more than one training or other targets: `covidseg notebooks run 40_train_one "
             f'-p model={model} -p "variant={variant}" -p fold=0` does all of it.'
         )
     splits = parts(dataset, fold)
     network = _network(model, options, seed)
+    sizes = [_size(dataset in SYNTHETIC, chosen, cases, split) for split in splits]
     train_set, val_set = (
-        load_dataset(dataset, split, fold or None, **_size(dataset, chosen, cases, split)) for split in splits
+        load_dataset(dataset, split, fold or None, **size) for split, size in zip(splits, sizes, strict=True)
     )
     history = run(
         network,
@@ -123,9 +123,9 @@ def _network(name, options, seed):
     return create_model(name, **options)
 
 
-def _size(dataset, recipe, cases, split) -> dict:
+def _size(synthetic, recipe, cases, split) -> dict:
     """How many phantoms, and how large; a real set is as large as it is."""
-    if dataset != "phantom":
+    if not synthetic:
         return {}
     count = cases if split == "train" else max(1, cases // 2)
     return {"n": count, "size": max(scale.side for scale in recipe.scales)}

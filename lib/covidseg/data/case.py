@@ -53,7 +53,7 @@ class Case:
         return self.image.shape[2] if self.image.ndim == 3 else None
 
     def slice(self, z: int) -> Case:
-        """Slice ``z`` of a volume as a case of its own, called ``<id>_<z, four digits>`` as MiniSeg does."""
+        """Slice ``z`` of a volume as a case of its own, called ``<id>_<z, four digits>``."""
         if self.depth is None:
             raise UserError(f"Case {self.id} is a single slice already.")
         if not -self.depth <= z < self.depth:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from covidseg.data import splits
 from covidseg.data.case import ALL_CLASSES, Case, CaseDataset
+from covidseg.data.sets import DataSet
 from covidseg.errors import UserError, unknown_name
 from covidseg.progress import progress
 
-PHANTOM = "phantom"
 _SEEDS_PER_SPLIT = 10_000
 
 
 def list_datasets() -> list[str]:
     """Names that load_dataset knows."""
-    return list(_LOADERS)
+    return list(_all_sets())
 
 
 def load_dataset(name: str, split: str | None = None, fold: int | None = None, **options) -> CaseDataset:
@@ -37,10 +38,8 @@ def load_dataset(name: str, split: str | None = None, fold: int | None = None, *
     >>> [case.id for case in load_dataset("phantom", split="val", n=2, size=64)]
     ['phantom_s0_val_0000', 'phantom_s0_val_0001']
     """
-    if name not in _LOADERS:
-        raise unknown_name("data set", name, _LOADERS)
+    loader = data_set(name).load
     splits.check_names(split, fold, options.get("protocol", "paper"))
-    loader = _LOADERS[name]
     known = list(inspect.signature(loader).parameters)[2:]  # after split and fold
     for option in options:
         if option not in known:
@@ -249,7 +248,7 @@ def _ct100(split, fold, protocol="paper", mirror=None) -> CaseDataset:
 
 
 def _semiseg(split, fold, protocol="paper", part="labelled", mirror=None) -> CaseDataset:
-    """fold None: Inf-Net's own split of the 98 labelled crops; fold 1..5: MiniSeg's folds of the same slices."""
+    """fold None: the set's own split of the 98 labelled crops; fold 1..5: the published folds of the same slices."""
     if part not in ("labelled", "unlabelled"):
         raise unknown_name("part of semiseg", part, ("labelled", "unlabelled"))
     shelf, _, _ = open_shelf("semiseg" if part == "labelled" else "semiseg-unlabelled", mirror)
@@ -258,19 +257,48 @@ def _semiseg(split, fold, protocol="paper", part="labelled", mirror=None) -> Cas
         raise UserError(f"semiseg: the unlabelled part has no split {split!r}; it only ever trains.")
     if split is not None and part == "labelled":
         if fold is None:
-            ids = splits.choose_infnet(ids, split, protocol)
+            ids = splits.choose_own(ids, split, protocol)
         else:
             ids = splits.choose(ids, "ct100", split, fold, protocol)
     patients = [shelf.volumes[i].patient for i in ids]
     return CaseDataset("semiseg", ids, patients, lambda i: shelf.case(i, 0, i), split=split, fold=fold)
 
 
-_LOADERS = {
-    "phantom": _phantom,
-    "phantom3d": _phantom3d,
-    "ct100": _ct100,
-    "semiseg": _semiseg,
-    "p9": _p9,
-    "p20": _p20,
-    "p1110": _p1110,
+_SETS = {
+    "phantom": DataSet(_phantom, frozenset({"kinds", "lung", "pool"}), own_split=(), synthetic=True),
+    "phantom3d": DataSet(_phantom3d, frozenset({"kinds", "lung", "volumes"}), own_split=(), synthetic=True),
+    "ct100": DataSet(_ct100, fold_sizes=(79, 20)),
+    "semiseg": DataSet(_semiseg, frozenset({"kinds", "pool"}), fold_sizes=(79, 20), own_split=(50, 48)),
+    "p9": DataSet(_p9, frozenset({"lung", "volumes"}), fold_sizes=(319, 54)),
+    "p20": DataSet(_p20, frozenset({"lung", "volumes"}), fold_sizes=(1475, 369)),
+    "p1110": DataSet(_p1110, frozenset({"volumes"}), fold_sizes=(628, 157)),
 }
+
+SYNTHETIC = tuple(name for name, one in _SETS.items() if one.synthetic)  # the kit's own; papers bring real sets
+
+
+@cache
+def _all_sets() -> dict[str, DataSet]:
+    """The kit's own sets and those that a paper brings."""
+    return _SETS | {name: one for paper in import_module("covidseg.papers").papers() for name, one in paper.datasets}
+
+
+def data_set(name: str) -> DataSet:
+    """What is known of a set before it is read. Raises UnknownName with the nearest name."""
+    if name in _SETS:
+        return _SETS[name]
+    if name not in _all_sets():
+        raise unknown_name("data set", name, _all_sets())
+    return _all_sets()[name]
+
+
+def parts(name: str, fold: int) -> tuple[str, str]:
+    """Names of the splits that train and that are scored: of a fold 1..5, or for 0 the set's own train and test part.
+
+    Raises UserError for a set that has no such part.
+    """
+    if fold:
+        return "train", "val"
+    if data_set(name).own_split is None:
+        raise UserError(f"fold=0 is a set's own train and test part, which {name} does not have: give 1 to 5.")
+    return "train", "test"

@@ -114,7 +114,7 @@ def semiseg(root: Path) -> list[Volume]:
 
 
 def semiseg_unlabelled(root: Path) -> list[Volume]:
-    """The 1,600 slices of P20's volumes; their masks are Semi-Inf-Net's pseudo labels, drawn by no expert."""
+    """The 1,600 slices of P20's volumes; their masks are a network's pseudo labels, drawn by no expert."""
     folder = root / "Dataset/TrainingSet/LungInfection-Train/Pseudo-label"
     images, masks = _by_name(folder / "Imgs"), _by_name(folder / "GT")
     found = []

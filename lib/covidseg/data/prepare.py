@@ -24,7 +24,7 @@ def prepare(name: str, mirror=None, echo: Callable[[str], None] = lambda line: N
     """Read a set once and store it as arrays in data/prepared/<name>; return that folder.
 
     Each volume becomes .npy files in its own number type, slices first, so that training reads one slice without
-    the rest. index.json keeps ids, patients, units, what is infected, the fold statistics of MiniSeg's recipe
+    the rest. index.json keeps ids, patients, units, what is infected, the fold statistics that recipes want
     (`transforms.fold_statistics`) for both protocols, and the set's fingerprint. The folder appears only when whole.
     """
     if name not in LAYOUTS:
@@ -55,7 +55,7 @@ def prepare(name: str, mirror=None, echo: Callable[[str], None] = lambda line: N
 def fold_table(cases: CaseDataset, folds_of: str) -> dict:
     """protocol -> fold -> mean and std (grey 0..1), infected share of pixels, and size of its training part.
 
-    Every slice is looked at once; the folds are averages over it, as MiniSeg's code takes them (mean of the images'
+    Every slice is looked at once; the folds are averages over it, as `fold_statistics` takes them (mean of the images'
     means, mean of the images' stds; the infected share is pooled over pixels).
     """
     rows = {}

@@ -1,6 +1,6 @@
 """Who trains, who validates, who is tested: the papers' folds beside clean, patient-wise ones.
 
-protocol="paper" is MiniSeg's five folds (and Inf-Net's own split of its crops): the validation slices choose the
+protocol="paper" is the five published folds (and semiseg's own split): the validation slices choose the
 checkpoint and are then reported as the test, so "test" gives the validation slices again. protocol="clean" has
 three parts that share no patient where patients are known. data/folds/*.json holds both; no pixels, only names.
 """
@@ -18,9 +18,9 @@ FOLDS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "val", "test")
 PROTOCOLS = ("paper", "clean")
 
-# Inf-Net: file stem = slice of ct100. Its published code trains on 50 and tests on 48; slices 22 and 48 are in neither.
-INFNET_TEST = frozenset([*range(6, 10), 18, 21, 36, 38, *range(59, 67), *range(68, 100)])
-INFNET_LEFT_OUT = frozenset([22, 48])
+# File stem = slice of ct100. The published code trains on 50 and tests on 48; slices 22 and 48 are in neither.
+SEMISEG_TEST = frozenset([*range(6, 10), 18, 21, 36, 38, *range(59, 67), *range(68, 100)])
+SEMISEG_LEFT_OUT = frozenset([22, 48])
 
 
 def check_names(split: str | None, fold: int | None, protocol: str) -> None:
@@ -34,12 +34,12 @@ def check_names(split: str | None, fold: int | None, protocol: str) -> None:
 
 @cache
 def paper_folds(dataset: str) -> dict[int, tuple[str, ...]]:
-    """Fold -> slice ids it validates, as MiniSeg's authors published them for ct100, p9, p20 and p1110.
+    """Fold -> slice ids it validates, as their authors published them for ct100, p9, p20 and p1110.
 
     >>> [len(ids) for ids in paper_folds("p9").values()]
     [14, 73, 45, 9, 127]
     """
-    folds = _read("folds/miniseg.json")[dataset]
+    folds = _read("folds/published.json")[dataset]
     return {int(k): tuple(f"{v}_{z:04d}" for v, r in per.items() for z in parse_ranges(r)) for k, per in folds.items()}
 
 
@@ -74,19 +74,21 @@ def choose(ids: Sequence[str], dataset: str, split: str, fold: int | None, proto
     """The ids of one split, in their given order. fold None means 1."""
     fold = 1 if fold is None else fold
     if protocol == "paper":
-        validated = set(paper_folds(dataset)[fold])
-        if dataset == "ct100":  # tr_im_0048 is in no list; the counters in the checkpoints confirm 99 slices
-            return [i for i in ids if (i in validated) == (split != "train") and i != "tr_im_0048"]
-        held_out = {volume_of(i) for i in validated}  # no slice of a validated volume trains, listed or not
-        if split == "train":
-            return [i for i in ids if volume_of(i) not in held_out]
-        return [i for i in ids if i in validated or i in held_out]
-    groups = clean_folds(dataset)
-    part = {}
-    for k, members in groups.items():
-        role = "test" if k == fold else "val" if k == fold % len(FOLDS) + 1 else "train"
-        part.update(dict.fromkeys(members, role))
+        return _as_published(ids, dataset, split, fold)
+    roles = {fold: "test", fold % len(FOLDS) + 1: "val"}
+    part = {member: roles.get(k, "train") for k, members in clean_folds(dataset).items() for member in members}
     return [i for i in ids if part.get(i, part.get(volume_of(i), "train")) == split]
+
+
+def _as_published(ids: Sequence[str], dataset: str, split: str, fold: int) -> list[str]:
+    """The slices that the published lists validate are "val" and "test"; what trains shares no volume with them."""
+    validated = set(paper_folds(dataset)[fold])
+    if dataset == "ct100":  # tr_im_0048 is in no list; the counters in the checkpoints confirm 99 slices
+        return [i for i in ids if (i in validated) == (split != "train") and i != "tr_im_0048"]
+    held_out = {volume_of(i) for i in validated}  # no slice of a validated volume trains, listed or not
+    if split == "train":
+        return [i for i in ids if volume_of(i) not in held_out]
+    return [i for i in ids if i in validated or i in held_out]
 
 
 def volumes_of(dataset: str, split: str, fold: int, protocol: str) -> list[str]:
@@ -96,18 +98,18 @@ def volumes_of(dataset: str, split: str, fold: int, protocol: str) -> list[str]:
     return choose(everyone, dataset, split, fold, protocol)
 
 
-def choose_infnet(ids: Sequence[str], split: str, protocol: str) -> list[str]:
-    """Inf-Net's own 50 / 48 slices ("paper"), or fold 1 of the clean ct100 folds ("clean")."""
+def choose_own(ids: Sequence[str], split: str, protocol: str) -> list[str]:
+    """The set's own 50 / 48 slices ("paper"), or fold 1 of the clean ct100 folds ("clean")."""
     if protocol == "clean":
         return choose(ids, "ct100", split, 1, protocol)
     numbers = {i: int(i.rsplit("_", 1)[1]) for i in ids}
     if split == "val":
         raise UserError(
-            "semiseg has no validation slices: Inf-Net's published code trains on 50 and tests on 48. Use "
-            "protocol='clean', or fold=1..5 for MiniSeg's folds."
+            "semiseg has no validation slices: its authors' code trains on 50 and tests on 48. Use "
+            "protocol='clean', or fold=1..5 for the published folds of ct100."
         )
     wanted = split == "test"
-    return [i for i in ids if (numbers[i] in INFNET_TEST) == wanted and numbers[i] not in INFNET_LEFT_OUT]
+    return [i for i in ids if (numbers[i] in SEMISEG_TEST) == wanted and numbers[i] not in SEMISEG_LEFT_OUT]
 
 
 def volume_of(slice_id: str) -> str:

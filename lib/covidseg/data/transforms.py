@@ -1,8 +1,4 @@
-"""From a slice in its own units to the tensor a network sees, and MiniSeg's four-scale augmentation.
-
-Sources: Qiu et al., AAAI 2021 ("standard cropping and random flipping") and, where the paper is silent, the
-authors' published training script: sizes, crop bounds, order of the steps and the direction of the flip.
-"""
+"""From a slice in its own units to the tensor a network sees: window, resize, normalise, and a wide augmentation."""
 
 from __future__ import annotations
 
@@ -69,7 +65,7 @@ def resize_image(image: torch.Tensor, size: int | tuple[int, int], *, antialias:
     """Bilinear resize of the last two axes, as cv2.INTER_LINEAR: half-pixel centres, no antialiasing.
 
     image : float (H, W), (C, H, W) or (B, C, H, W); size : side, or (rows, columns)
-    antialias : True widens the kernel when shrinking, as PIL does (Inf-Net's loader)
+    antialias : True widens the kernel when shrinking, as PIL does
     """
     batch = image.reshape(-1, 1, *image.shape[-2:])
     resized = F.interpolate(batch, size=_rows_columns(size), mode="bilinear", align_corners=False, antialias=antialias)
@@ -174,40 +170,10 @@ def fold_statistics(cases: Iterable, window: Window = LUNG) -> tuple[tuple[float
 
 
 class Scale(NamedTuple):
-    """One of the four passes of a MiniSeg epoch: all images at ``side`` pixels, margins of at most ``bound``."""
+    """One pass of an epoch: all images at ``side`` pixels, cropped by margins of at most ``bound``."""
 
     side: int
     bound: int
-
-
-# Code: one "epoch" is these four passes over the training list, in this order, so "80 epochs" are 320 passes.
-# The bounds are int(100 / 1024 * 512) = 50 and int(32 / 1024 * 512) = 16 and do not scale with the side.
-MINISEG_SCALES = (Scale(768, 50), Scale(640, 50), Scale(384, 16), Scale(512, 16))
-
-
-def symmetric_crop(image: torch.Tensor, mask: torch.Tensor, x1: int, y1: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut y1 rows from top and bottom and x1 columns from left and right, then resize back.
-
-    image : float (C, H, W); mask : (H, W). The cut is the same on opposite sides, so the centre stays: it zooms in.
-    """
-    rows, columns = mask.shape[-2:]
-    inner = (..., slice(y1, rows - y1), slice(x1, columns - x1))
-    return resize_image(image[inner], (rows, columns)), resize_mask(mask[inner], (rows, columns))
-
-
-def augment(image, mask, bound: int, generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """MiniSeg's augmentation at the training size: with p = 0.5 a symmetric crop, with p = 0.5 upside down.
-
-    image : float (C, H, W), mask : (H, W); bound : largest margin in pixels, inclusive
-    generator : torch.Generator or numpy.random.Generator; nothing else is random
-    Code: the flip is vertical (cv2 flip code 0), which no standing patient shows; there is no left-right flip.
-    """
-    if _uniform(generator) < 0.5:
-        x1, y1 = _integer(generator, bound), _integer(generator, bound)
-        image, mask = symmetric_crop(image, mask, x1, y1)
-    if _uniform(generator) < 0.5:
-        image, mask = image.flip(-2), mask.flip(-2)
-    return image, mask
 
 
 def augment_wide(image, mask, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -230,27 +196,3 @@ def augment_wide(image, mask, generator: torch.Generator) -> tuple[torch.Tensor,
     contrast = 0.8 + 0.45 * draw[7]
     image = (image.clamp(0, 1) ** math.exp(0.25 * gamma) - 0.5) * contrast + 0.5 + 0.05 * offset
     return image.clamp(0, 1), mask
-
-
-def training_sample(image, mask, scale: Scale, generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """One training pair as the authors' code makes it: resize to ``scale.side``, then augment.
-
-    image : float (3, H, W), already normalised at native resolution; mask : (H, W) of class numbers
-    Returns float32 (3, side, side) and int64 (side, side).
-    """
-    image, mask = resize_image(image, scale.side), resize_mask(mask, scale.side)
-    image, mask = augment(image, mask, scale.bound, generator)
-    return image.contiguous(), mask.long().contiguous()
-
-
-def _uniform(generator) -> float:
-    if isinstance(generator, torch.Generator):
-        return float(torch.rand((), generator=generator))
-    return float(generator.random())
-
-
-def _integer(generator, bound: int) -> int:
-    """Uniform on 0..bound, both ends included."""
-    if isinstance(generator, torch.Generator):
-        return int(torch.randint(0, bound + 1, (), generator=generator))
-    return int(generator.integers(0, bound, endpoint=True))

@@ -64,7 +64,7 @@ def present(source: Source, mirror: str | Path | None = None) -> Path | None:
 def fetch_file(set_name: str, relative: str, mirror: str | Path | None = None) -> Path:
     """Path of one verified file of a source: from the mirror, else data/raw, else downloaded.
 
-    >>> fetch_file("miniseg-weights", "Pretrained/COVID-19-P9/MiniSeg_CrossVal1.pth")    # doctest: +SKIP
+    >>> fetch_file("p9", "rp_im/1.nii.gz")                                                # doctest: +SKIP
     Raises UserError, one line, when it is nowhere to be had or has the wrong checksum.
     """
     source = catalog.source(set_name)

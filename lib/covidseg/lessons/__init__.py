@@ -27,7 +27,7 @@ def all_notebooks(folder: Path | None = None) -> list[Path]:
 def resolve(names: list[str], folder: Path | None = None) -> list[Path]:
     """Notebooks by name, by number or by path; all of them for no names.
 
-    "20", "20_miniseg", "20_miniseg.ipynb" and "notebooks/20_miniseg.ipynb" are the same notebook.
+    "10", "10_ct_data", "10_ct_data.ipynb" and "notebooks/10_ct_data.ipynb" are the same notebook.
     Raises UnknownName.
     """
     known = {path.stem: path for path in all_notebooks(folder)}

@@ -135,15 +135,12 @@ def _writable(folder: Path) -> Item:
 
 def weights() -> Iterator[Item]:
     """Trained weights: those shipped, and the authors'."""
+    from covidseg import papers
     from covidseg.errors import UserError
-    from covidseg.papers.miniseg import weights as official
 
-    for name, way_out in (
-        ("phantom", REINSTALL),
-        ("CT100", "`covidseg data fetch miniseg-weights`, or COVIDSEG_MIRROR."),
-    ):
+    for name, way_out in (("phantom", REINSTALL), ("CT100", "`covidseg data list` names its source.")):
         try:
-            loaded = official.weights(name)
+            loaded = papers.weights(name)
         except UserError as error:
             yield Item(f"weights {name}", FAIL if name == "phantom" else OPTIONAL, str(error), way_out)
         else:

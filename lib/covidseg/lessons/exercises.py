@@ -2,7 +2,7 @@
 
     [markdown]               the task
     [code, tag exercise]     a stub that runs; metadata covidseg.exercise = its number
-    [code, tag check]        lesson.check("20_miniseg", 1, answer)
+    [code, tag check]        lesson.check("10_ct_data", 1, answer)
     [markdown, tag solution] <details><summary>Solution</summary> ```python ... ``` </details>
 
 Student copies lose the solutions; solution copies carry the solution's code in the stub's place.

@@ -7,10 +7,11 @@
 0.8
 
 `segmentation_scores` is the door. Behind it: ``masks`` (what counts as a mask), ``cases`` (one array
-per case), ``overlap`` (Dice, IoU and kin), ``surface`` (Hausdorff and kin), ``protocols`` and ``infnet`` (per case or
+per case), ``overlap`` (Dice, IoU and the like), ``surface`` (Hausdorff and the like), ``protocols`` (per case or
 pooled, what an empty mask scores) and ``scores`` (the result, with every undefined case counted).
 """
 
+from covidseg.metrics.folds import mean_over_folds
 from covidseg.metrics.masks import NotAMask, as_mask
 from covidseg.metrics.overlap import (
     Counts,
@@ -24,12 +25,11 @@ from covidseg.metrics.overlap import (
     sensitivity,
     specificity,
 )
-from covidseg.metrics.protocols import PROTOCOLS, segmentation_scores
-from covidseg.metrics.scores import Scores, mean_over_folds
+from covidseg.metrics.protocols import find_protocol, list_protocols, segmentation_scores
+from covidseg.metrics.scores import Scores
 from covidseg.metrics.surface import average_surface_distance, boundary, hausdorff, hausdorff95
 
 __all__ = [
-    "PROTOCOLS",
     "Counts",
     "NotAMask",
     "Scores",
@@ -39,10 +39,12 @@ __all__ = [
     "confusion_matrix",
     "count",
     "dice",
+    "find_protocol",
     "hausdorff",
     "hausdorff95",
     "iou",
     "iou_per_class",
+    "list_protocols",
     "mean_iou",
     "mean_over_folds",
     "precision",

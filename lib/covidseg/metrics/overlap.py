@@ -158,7 +158,7 @@ def _labels(values, name, num_classes):
 def iou_per_class(matrix):
     """IoU of every class from a confusion matrix, background first: TP / (row + column - TP + 1e-8).
 
-    The 1e-8 is MiniSeg's (its evaluation code): a class that occurs nowhere scores 0, not NaN.
+    The 1e-8 is that of a published evaluation: a class that occurs nowhere scores 0, not NaN.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
     hits = np.diag(matrix)
@@ -166,7 +166,7 @@ def iou_per_class(matrix):
 
 
 def mean_iou(matrix):
-    """Mean over the classes of `iou_per_class`, background included: the mIoU of MiniSeg's tables.
+    """Mean over the classes of `iou_per_class`, background included.
 
     >>> round(mean_iou([[1, 1], [0, 2]]), 4)  # background 1/2, lesion 2/3
     0.5833

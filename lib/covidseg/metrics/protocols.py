@@ -1,21 +1,22 @@
 """The one door to the metrics, and the rules behind it: ours ("clean") and the papers' own.
 
-A protocol is a row of `PROTOCOLS`: a function (preds, targets, ids, spacing, **options) -> Scores, where preds
-and targets are lists with one array per case. It says what a foreground pixel is, what an empty mask scores,
-and what is averaged over what.
+A protocol scores by a function (preds, targets, ids, spacing, **options) -> Scores, where preds and targets are lists
+with one array per case. It says what a foreground pixel is, what an empty mask scores, and what is averaged over what.
 """
 
+from importlib import import_module
 from inspect import signature
 from math import nan
 
 from covidseg.errors import UserError, unknown_name
 from covidseg.metrics.cases import describe, naming, spacing_per_case, split_cases
-from covidseg.metrics.infnet import infnet
-from covidseg.metrics.masks import as_array, as_mask, as_pair, same_shape
-from covidseg.metrics.overlap import Counts, count, iou_per_class, mean_iou
+from covidseg.metrics.masks import as_pair
+from covidseg.metrics.overlap import Counts, count, mean_iou
 from covidseg.metrics.scores import summarise
 from covidseg.metrics.surface import average_surface_distance, hausdorff, hausdorff95
+from covidseg.paper import Protocol
 
+CLEAN = "clean"
 OVERLAPS = ("dice", "iou", "sensitivity", "specificity", "precision")
 DISTANCES = {"hausdorff": hausdorff, "hd95": hausdorff95, "asd": average_surface_distance}
 
@@ -25,7 +26,7 @@ def segmentation_scores(pred, target, protocol="clean", spacing=None, *, ids=Non
 
     pred, target : one mask (H, W), a list with one mask per case, slices (H, W) or volumes (H, W, D), or an array
         of slices (N, H, W) or volumes (N, H, W, D); NumPy or torch. Shapes may differ between the cases of a list.
-    protocol : "clean" (`clean`), "miniseg" (`miniseg`) or "infnet" (`infnet`: soft maps instead of masks in pred)
+    protocol : "clean" (`clean`), or one that a paper brings (`list_protocols`); some want soft maps instead of masks
     spacing : (row, column[, slice]) in mm, or a list with one such tuple per case; None measures in pixels
     ids : names of the cases for the table; numbers if None
     per : "slice" or "volume", to say what a single 3-D array is when neither spacing nor protocol does
@@ -39,15 +40,13 @@ def segmentation_scores(pred, target, protocol="clean", spacing=None, *, ids=Non
     >>> s["hausdorff"], s.n["hausdorff"], s.undefined["hausdorff"]  # a miss has no distance, but is counted
     (1.0, 1, 1)
     """
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-    score = PROTOCOLS[protocol]
+    rules = find_protocol(protocol)
+    score = rules.score
     for option in options:
         known = list(signature(score).parameters)[4:]
         if option not in known:
             raise unknown_name(f"option of the {protocol} protocol", option, known)
-    if per is None and protocol != "clean":
-        per = "slice"  # the papers' tools see pictures only
+    per = rules.per if per is None else per  # the papers' tools see pictures only
     preds = split_cases(pred, "pred", per, spacing)
     targets = split_cases(target, "target", per, spacing)
     if len(preds) != len(targets):
@@ -56,6 +55,25 @@ def segmentation_scores(pred, target, protocol="clean", spacing=None, *, ids=Non
     if len(ids) != len(preds):
         raise UserError(f"ids names {len(ids)} cases, but pred has {len(preds)}.")
     return score(preds, targets, ids, spacing, **options)
+
+
+def find_protocol(name: str) -> Protocol:
+    """The protocol of that name, ours or a paper's; raises UnknownName."""
+    if name == CLEAN:
+        return Protocol(name=CLEAN, score=clean, per=None)
+    known = {protocol.name: protocol for paper in _papers() for protocol in paper.protocols}
+    if name not in known:
+        raise unknown_name("protocol", name, [CLEAN, *known])
+    return known[name]
+
+
+def list_protocols() -> list[str]:
+    """Names that `segmentation_scores` knows."""
+    return [CLEAN, *(protocol.name for paper in _papers() for protocol in paper.protocols)]
+
+
+def _papers():
+    return import_module("covidseg.papers").papers()
 
 
 def clean(preds, targets, ids, spacing=None, *, both_empty="undefined", distances=True):
@@ -84,7 +102,7 @@ def clean(preds, targets, ids, spacing=None, *, both_empty="undefined", distance
         rows.append(row | vars(counts))
         total += counts
     scored = [*OVERLAPS, *(DISTANCES if distances else ())]
-    pooled = {score: getattr(total, score) for score in OVERLAPS} | {"mIoU": mean_iou(_matrix(total))}
+    pooled = {score: getattr(total, score) for score in OVERLAPS} | {"mIoU": mean_iou(matrix(total))}
     unit = "pixels" if spacing is None else "mm"
     rules = (
         f"Per case ({describe(preds)}), then mean over the cases with a value; lesion class only, masks as given. "
@@ -96,70 +114,10 @@ def clean(preds, targets, ids, spacing=None, *, both_empty="undefined", distance
     return summarise("clean", rules, rows, scored, pooled)
 
 
-def miniseg(preds, targets, ids, spacing=None, *, empty_truth="raise", distances=True):
-    """The published evaluation of MiniSeg (Qiu et al., AAAI 2021; test.py and evaluate.py), case by case.
-
-    - Foreground: any non-zero pixel of the prediction; exactly 255 in an 8-bit label (1 in a 0/1 mask).
-    - mIoU: one confusion matrix over all pixels of the fold, IoU_c = TP / (row + column - TP + 1e-8), mean of
-      background and lesion. Stands under ``pooled``.
-    - SEN, SPC, DSC (0..1) and HD (all foreground pixels, unit pixels) per image, then mean over the images.
-    - Empty prediction: SEN = SPC = DSC = 0 and HD = 0, which is the *best* distance.
-    - No lesion in the label, but a prediction: the published tool stops there. So do we, with a UserError;
-      ``empty_truth="count"`` goes on with DSC 0, SEN and HD undefined.
-
-    The paper works at 512 x 512, labels resized by nearest neighbour; HD depends on that grid. Tables print
-    percent (mIoU, SEN, SPC, DSC times 100) and the mean of five folds (`mean_over_folds`).
-    """
-    if spacing is not None:
-        raise UserError("the miniseg protocol measures HD in pixels: leave spacing out, or use protocol='clean'.")
-    if empty_truth not in ("raise", "count"):
-        raise unknown_name("rule for empty_truth", empty_truth, ["raise", "count"])
-    rows, total = [], Counts(0, 0, 0, 0)
-    for name, pred, target in zip(ids, preds, targets, strict=True):
-        with naming(name):
-            pred, target = _foreground(pred, "pred"), _foreground(target, "target")
-            same_shape(pred, target)
-            counts = count(pred, target)
-            if counts.predicted and not counts.true and empty_truth == "raise":
-                raise UserError(
-                    "the label has no lesion; MiniSeg's evaluation stops at such an image. Leave it out, use "
-                    "protocol='clean', or pass empty_truth='count'."
-                )
-            scores = _miniseg_row(pred, target, counts, distances)
-        rows.append({"case": name, **scores, **vars(counts)})
-        total += counts
-    background, lesion = iou_per_class(_matrix(total)).tolist()
-    pooled = {"mIoU": mean_iou(_matrix(total)), "IoU background": background, "IoU lesion": lesion}
-    rules = (
-        f"mIoU: one confusion matrix over all pixels, background included. SEN, SPC, DSC, HD: per image "
-        f"({describe(preds)}; the paper: 512 x 512), then mean. Empty prediction: all four 0, HD too. "
-        "HD in pixels, all foreground pixels. Masks as given (the paper: argmax)."
-    )
-    return summarise("miniseg", rules, rows, ["SEN", "SPC", "DSC", *(["HD"] if distances else [])], pooled)
-
-
-PROTOCOLS = {"clean": clean, "miniseg": miniseg, "infnet": infnet}
-
-
 def _both_empty_row(row, both_empty):
     agree, apart = (1.0, 0.0) if both_empty == "agree" else (nan, nan)
     return {"dice": agree, "iou": agree} | {name: apart for name in DISTANCES if name in row}
 
 
-def _miniseg_row(pred, target, counts, distances):
-    if not counts.predicted:  # the script's arrays start at zero and such an image is skipped
-        return {"SEN": 0.0, "SPC": 0.0, "DSC": 0.0} | ({"HD": 0.0} if distances else {})
-    row = {"SEN": counts.sensitivity, "SPC": counts.specificity, "DSC": counts.dice}
-    return row | {"HD": hausdorff(pred, target, points="all")} if distances else row
-
-
-def _foreground(values, name):
-    """Bool mask from a 0/1 mask or from an 8-bit file: pred non-zero, label exactly 255."""
-    array = as_array(values, name)
-    if array.dtype.kind in "ui" and array.min() >= 0 and 10 < array.max() <= 255:
-        return array != 0 if name == "pred" else array == 255
-    return as_mask(array, name)
-
-
-def _matrix(total):
+def matrix(total):
     return [[total.tn, total.fp], [total.fn, total.tp]]

@@ -4,14 +4,15 @@ from dataclasses import dataclass, field
 from math import isnan, nan
 from textwrap import wrap
 
-from covidseg.errors import UserError, unknown_name
+from covidseg.errors import unknown_name
+from covidseg.text import plain
 
 
 @dataclass(frozen=True)
 class Scores:
     """What `segmentation_scores` answers. ``scores["dice"]`` is the mean over cases (or else the pooled value).
 
-    protocol : "clean", "miniseg", ...
+    protocol : "clean", or a paper's
     rules : the protocol in words: per case or pooled, empty rule, background, threshold, units
     cases : one dict per case: "case", the scores (NaN where undefined), counts "tp", "fp", "fn", "tn"
     means : mean over the cases with a value, by score; NaN if there is none
@@ -39,7 +40,7 @@ class Scores:
 
     def to_dict(self):
         """The same as plain dicts and lists for JSON; an undefined value is None."""
-        return {name: _plain(value) for name, value in vars(self).items()}
+        return plain(vars(self))
 
     def __str__(self):
         c = self.counts
@@ -77,45 +78,5 @@ def summarise(protocol, rules, cases, names, pooled):
     )
 
 
-def mean_over_folds(folds):
-    """Mean of the folds' values, every fold weighing the same: a dataset's row in MiniSeg's tables.
-
-    folds : Scores of one protocol, one per fold. For "miniseg" each fold's pooled value (mIoU) is first
-    rounded to 4 decimals, as its test script does. A fold where a score has no value is left out of it.
-    Returns Scores; the case rows gain "fold" (1..k), n and undefined are summed over the folds.
-    """
-    folds = list(folds)
-    if not folds:
-        raise UserError("mean_over_folds needs the Scores of at least one fold.")
-    protocols = {fold.protocol for fold in folds}
-    if len(protocols) > 1:
-        raise UserError(f"the folds were scored by different protocols: {', '.join(sorted(protocols))}.")
-    digits = 4 if protocols == {"miniseg"} else None
-    return Scores(
-        protocol=folds[0].protocol,
-        rules=f"Mean of {len(folds)} folds, each: {folds[0].rules}",
-        cases=[{"fold": k, **row} for k, fold in enumerate(folds, 1) for row in fold.cases],
-        means={name: _mean([fold.means[name] for fold in folds]) for name in folds[0].means},
-        pooled={name: _mean([fold.pooled[name] for fold in folds], digits) for name in folds[0].pooled},
-        **{
-            table: {name: sum(getattr(fold, table)[name] for fold in folds) for name in getattr(folds[0], table)}
-            for table in ("n", "undefined", "counts")
-        },
-    )
-
-
-def _mean(values, digits=None):
-    values = [value if digits is None else round(value, digits) for value in values if not isnan(value)]
-    return sum(values) / len(values) if values else nan
-
-
 def _short(value):
     return f"{'-' if isnan(value) else format(value, '.4f' if abs(value) < 2 else '.2f'):>9}"
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and isnan(value) else value

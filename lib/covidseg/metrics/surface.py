@@ -1,7 +1,7 @@
 """Distances between two masks: Hausdorff, its 95th percentile, average surface distance; 2-D and 3-D.
 
 Two choices hide behind one name. *Which points?* All pixels of the masks (``points="all"``: Huttenlocher's
-sets, and what MiniSeg's script measures) or their boundaries (``"boundary"``: MONAI, medpy). The two differ
+sets, and what some papers' scripts measure) or their boundaries (``"boundary"``: MONAI, medpy). The two differ
 where one mask covers a hole, or the gap between two lesions, of the other. *Which unit?* Millimetres where
 ``spacing`` is given, else pixels. Percentiles and averages use the boundary: over all pixels, the overlap
 would fill them with zeros.
@@ -20,9 +20,9 @@ def hausdorff(pred, target, *, spacing=None, points="all", empty=nan):
     """Farthest any pixel of one mask lies from the other mask.
 
     pred, target : masks (H, W) or (H, W, D), bool or 0/1; logits and 0..255 greys raise NotAMask (a TypeError)
-    spacing : (row, column[, slice]) in mm; None answers in pixels, as MiniSeg does
+    spacing : (row, column[, slice]) in mm; None answers in pixels
     points : "all" pixels of the masks, or their "boundary"
-    empty : value if exactly one mask is empty; MiniSeg's script gives an empty prediction 0, the best
+    empty : value if exactly one mask is empty; one published script gives an empty prediction 0, the best
     Returns float, 0.0 if both are empty. Source: Huttenlocher et al., PAMI 1993.
 
     >>> hausdorff([[1, 0, 0, 0]], [[0, 0, 0, 1]])

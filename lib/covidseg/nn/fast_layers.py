@@ -21,9 +21,9 @@ class HalvingConv2d(nn.Conv2d):
 class PReLU(nn.PReLU):
     """x where x > 0, a_c x elsewhere, one learned slope a_c per channel (He et al., ICCV 2015): (B, C, H, W) -> same.
 
-    On a CPU torch's own gradient takes a tenth of MiniSeg's training step, for it decides pixel by pixel; this one
-    multiplies whole maps, of finite numbers. In ``eval()`` and on other devices, which have fast code, it is torch's:
-    second derivatives and traces for export want that.
+    On a CPU torch's own gradient takes a tenth of a small network's training step, for it decides pixel by pixel; this
+    one multiplies whole maps, of finite numbers. In ``eval()`` and on other devices, which have fast code, it is
+    torch's: second derivatives and traces for export want that.
     """
 
     def forward(self, x: Tensor) -> Tensor:

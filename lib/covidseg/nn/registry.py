@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cache
 from importlib import import_module
 
 from torch import nn
@@ -42,26 +41,32 @@ def register(name: str, **facts):
     return enter
 
 
-@cache
-def _enter_all() -> None:
-    """Import every module that enters a network: here and not above, for each of them imports this one."""
-    import_module("covidseg.zoo")
-    for name in import_module("covidseg.papers").NAMES:
-        import_module(f"covidseg.papers.{name}.network")
-    import_module("covidseg.papers.infnet.multiclass_unet")
+def _enter(name: str) -> None:
+    """Import what enters that network: a rival's own file, or else the papers. Here, since both import this module."""
+    if name in _BUILDERS:
+        return
+    if name in import_module("covidseg.zoo").names():
+        import_module(f"covidseg.zoo.{name}")
+    else:
+        import_module("covidseg.papers").papers()
+
+
+def _known() -> list[str]:
+    """Names of all networks: the rivals', without importing one, and the papers' own."""
+    papers = import_module("covidseg.papers").papers()
+    return [*import_module("covidseg.zoo").names(), *(name for paper in papers for name in paper.networks)]
 
 
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all networks that match a shell pattern, sorted."""
-    _enter_all()
-    return sorted(name for name in _BUILDERS if fnmatch(name, pattern))
+    return sorted(name for name in {*_known(), *_BUILDERS} if fnmatch(name, pattern))
 
 
 def card(name: str) -> Card:
     """Facts of one network; raises UnknownName with the nearest name."""
-    _enter_all()
+    _enter(name)
     if name not in _CARDS:
-        raise unknown_name("model", name, _CARDS)
+        raise unknown_name("model", name, list_models())
     return _CARDS[name]
 
 
@@ -71,7 +76,7 @@ def create_model(name: str, **options) -> nn.Module:
     In ``eval()`` it answers logits (B, K, H, W); in ``train()`` it may answer (logits, list of auxiliary logits).
     Raises UnknownName for a misspelt model and TypeError, naming the option, for an option it does not take.
     """
-    _enter_all()
+    _enter(name)
     if name not in _BUILDERS:
-        raise unknown_name("model", name, _BUILDERS)
+        raise unknown_name("model", name, list_models())
     return _BUILDERS[name](**options)

@@ -25,7 +25,7 @@ class LoadedWeights:
 
     model: nn.Module
     preprocessing: Preprocessing
-    label: str  # one phrase for people: "MiniSeg, authors' weights, CT100 fold 1"
+    label: str  # one phrase for people: "the authors' weights, CT100 fold 1"
     licence: str
     about: dict = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ def read_tensors(path):
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise UserError(
                 f"{path} was refused: it holds more than tensors, and opening it could run code. "
-                "Use a file that `covidseg train` or the MiniSeg authors wrote."
+                "Use a file that `covidseg train` or a paper's authors wrote."
             ) from error
         raise UserError(f"{path} is no checkpoint, or it is cut short.") from error
     except Exception as error:  # whatever torch makes of a file that is none of its own: a text, a picture, half a zip

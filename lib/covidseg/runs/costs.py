@@ -4,15 +4,11 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import mean
 
-from covidseg.runs.networks import SEMI, family, is_guided, is_semi, variant_options
-from covidseg.runs.settings import ALL_PSEUDO, GUIDES, PSEUDO, settings
+from covidseg import papers
+from covidseg.runs.trial import counted, trial
 
-# Multiply-accumulates per second of training on one CPU thread (EPYC with AVX-512, CPU time). MiniSeg's depthwise
-# convolutions wait for memory: 4.6e9 at 256 x 256, but 0.8e9 at 96 x 96 with the phantoms made on the way, where its
-# many small operations cost more than their arithmetic; so the estimate lies between. Inf-Net's compute: 28e9 at 96.
-# A GPU has no such number: there small networks wait for memory, so measure one run.
-CPU_RATES = {"miniseg": 1.5e9, "infnet": 28e9, "labelling": 28e9}
-BACKWARD = 3  # a training step costs about three forward passes
+PLACE = ("model", "variant", "dataset", "fold", "seed", "budget")
+CHANGES = ("recipe", "epochs", "size")
 
 
 @dataclass(frozen=True)
@@ -26,33 +22,31 @@ class Cost:
 def estimate(run: dict, records: list[dict]) -> Cost:
     """The cost of one run of ``40_train_one``, given as its parameters.
 
-    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: runs of networks
-    of its family there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only.
+    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: runs of the same
+    task there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only, for a GPU has no
+    such number: there small networks wait for memory.
     """
     device = run.get("device", "cpu")
-    if any(run.get(name) for name in ("epochs", "recipe", "size")):  # a standard run's record tells nothing of another
-        records = []
-    kin = family(run["model"], run["variant"])
-    near = [r for r in records if _where(r) == (run["dataset"], run["budget"], device) and not r["changed"]]
-    near = [r for r in near if family(r["model"], r["variant"]) == kin]
+    changes = {name: run[name] for name in CHANGES if run.get(name)}
+    known = None if changes else _from_records(run, records, device)  # a standard run's record tells nothing of another
+    if known or device != "cpu":
+        return known or Cost(None, f"unknown: no run on {device} has been measured yet")
+    task = trial(*(run[name] for name in PLACE), **changes).task
+    return Cost(task.effort() / task.macs_per_second, "estimated from MACs x slices, one CPU thread")
+
+
+def _from_records(run: dict, records: list[dict], device: str) -> Cost | None:
+    """The cost by what was measured on the same data, in the same budget, on the same device; None if nothing was."""
+    place = run["dataset"], run["budget"], device
+    near = [r for r in records if _where(r) == place and not r["changed"] and _task(r) == _task(run)]
     same = [r["cost"]["seconds"] for r in near if (r["model"], r["variant"]) == (run["model"], run["variant"])]
     if same:
         return Cost(mean(same), f"measured on {_count(len(same), 'run')}")
+    if not near:
+        return None
+    rate = mean(r["cost"]["seconds"] / r["macs"] for r in near)
     macs = _macs(run["model"], run["variant"])
-    if near:
-        rate = mean(r["cost"]["seconds"] / r["macs"] for r in near)
-        return Cost(rate * macs, f"scaled by MACs from {_count(len(near), 'measured run')} of other networks")
-    if device != "cpu":
-        return Cost(None, f"unknown: no run on {device} has been measured yet")
-    seconds = macs * _passes(run) / CPU_RATES[kin]
-    if is_guided(run["model"], run["variant"]):
-        seconds += estimate(_guide_of(run), []).seconds
-    return Cost(seconds, "estimated from MACs x slices, one CPU thread")
-
-
-def _guide_of(run: dict) -> dict:
-    how = run.get("recipe") or settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"]).recipe
-    return run | {"model": "infnet", "variant": SEMI, "recipe": GUIDES.get(how, "infnet_released"), "epochs": None}
+    return Cost(rate * macs, f"scaled by MACs from {_count(len(near), 'measured run')} of other networks")
 
 
 def total(costs: list[Cost]) -> Cost:
@@ -83,31 +77,20 @@ def _where(record: dict) -> tuple:
     return record["data"]["name"], record["budget"], record["cost"]["device"]
 
 
+def _task(run: dict) -> tuple[str, str] | None:
+    """Which paper's task a run, or a record, is; None for a row that is no more."""
+    try:
+        paper, row = papers.find_row(run["model"], run["variant"])
+    except LookupError:
+        return None
+    return paper.name, row.task
+
+
 @cache
 def _macs(model: str, variant: str) -> int:
-    """At 512 x 512, as records hold them."""
-    from covidseg.nn import create_model
-    from covidseg.profiling import profile_model
-
-    options = variant_options(model, variant)
-    return profile_model(create_model(model, **options), (options.get("in_channels", 3), 512, 512)).macs
-
-
-def _passes(run: dict) -> float:
-    """How many forward passes of one 512 x 512 slice a run amounts to."""
-    from covidseg.runs.trial import recipe_for
-    from covidseg.training import at_side
-
-    chosen = settings(run["budget"], run["dataset"], run["fold"], run["model"], run["variant"])
-    how = recipe_for(run.get("recipe") or chosen.recipe, run["model"], run["variant"])
-    how = at_side(how, run["size"]) if run.get("size") else how
-    one_pass = BACKWARD * sum((scale.side / 512) ** 2 for scale in how.scales)  # of one slice
-    scoring = chosen.val_cases * (how.val_size / 512) ** 2
-    passes = (run.get("epochs") or how.epochs) * (chosen.train_cases * one_pass + scoring)
-    if is_semi(run["model"], run["variant"]):
-        first = PSEUDO.get(how.name, ALL_PSEUDO)
-        passes += first.labels * first.epochs * one_pass
-    return passes
+    """Of the counted input, as records hold them."""
+    paper, row = papers.find_row(model, variant)
+    return counted(row, paper.tasks[row.task]).macs
 
 
 def _count(n: int, what: str) -> str:

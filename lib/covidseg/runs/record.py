@@ -1,7 +1,7 @@
 """One run, one JSON: what was trained, on which data, and how well it did. Tables are built from these alone.
 
 A record keeps the scores of every case under two ways to choose the weights. "best" takes the epoch that did best
-on the very fold it is then scored on, as MiniSeg's authors do: optimistic. "last" takes the last epoch, chosen
+on the very fold it is then scored on, as some papers' authors do: optimistic. "last" takes the last epoch, chosen
 before any score was seen: honest. ``runs/`` holds a machine's own records, ``results/records/`` the committed ones
 of real data.
 """
@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.files import write_text
+from covidseg.files import write_json
+from covidseg.text import plain
 
 SCHEMA = "covidseg-run-1"
 SELECTIONS = {
@@ -58,7 +59,7 @@ def make_record(
 ):
     """The record of one run as plain values; fields as in ``FIELDS``. Raises UserError if one does not fit.
 
-    selections : {"best": {"epoch": 3, "scores": {"clean": Scores, "miniseg": Scores}}, "last": ...}
+    selections : {"best": {"epoch": 3, "scores": {"clean": Scores, ...}}, "last": ...}
     """
     record = {"schema": SCHEMA} | {name: plain(value) for name, value in locals().items()}
     return check_record(record, "the new record")
@@ -108,47 +109,7 @@ def _kind(value) -> str:
     return repr(value) if isinstance(value, str | int | float | bool) or value is None else f"a {type(value).__name__}"
 
 
-def plain(value):
-    """Scores, NumPy and torch values, tuples and mappings as what JSON knows; an undefined number is None."""
-    if hasattr(value, "to_dict"):
-        return plain(value.to_dict())
-    if isinstance(value, dict):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return None if isinstance(value, float) and value != value else value
-
-
 # ---------------------------------------------------------------------------------------------------- files
-
-
-def write_json(path: Path, value: dict) -> Path:
-    """Neither a reader nor a killed run ever sees half a file. Raises UserError where it cannot be written."""
-    return write_text(path, to_json(value) + "\n")
-
-
-def to_json(value, margin: str = "\n") -> str:
-    """JSON indented by 1, but each row of a list of mappings on one line: a case is a line, in the file and in a diff.
-
-    margin : newline and indentation of the line that the text begins in. Raises ValueError for NaN.
-    >>> print(to_json({"n": 2, "cases": [{"case": "a", "tp": 4}, {"case": "b", "tp": 0}]}))
-    {
-     "n": 2,
-     "cases": [
-      {"case": "a", "tp": 4},
-      {"case": "b", "tp": 0}
-     ]
-    }
-    """
-    inner = margin + " "
-    if isinstance(value, dict) and value:
-        fields = [f"{json.dumps(str(name))}: {to_json(field, inner)}" for name, field in value.items()]
-        return "{" + ",".join(inner + field for field in fields) + margin + "}"
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        return "[" + ",".join(inner + json.dumps(row, allow_nan=False) for row in value) + margin + "]"
-    return json.dumps(value, indent=1, allow_nan=False).replace("\n", margin)  # inside a text, a newline is escaped
 
 
 def save_record(record: dict, path: Path, **more) -> Path:

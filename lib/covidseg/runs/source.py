@@ -1,25 +1,94 @@
-"""A hash of the source that computes numbers: equal hashes, equal numbers on equal data and machine."""
+"""A hash of the source that computes a run's numbers: equal hashes, equal numbers on equal data and machine.
 
+It covers the engine, the folder of the run's paper, and the run's network with all that its file imports of rivals and
+trunks. So a new rival, a new paper, a picture or a command changes no other run's key. What a run is given as data (the
+options of its row, its recipe) is hashed as data: one more row or recipe in a paper's files changes nothing either.
+"""
+
+import json
+import re
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import covidseg
+from covidseg import papers
+from covidseg.checkout import find_checkout
+
+__all__ = ["canonical", "source_key"]
 
 PACKAGE = Path(covidseg.__file__).parent
-# Modules and packages whose code decides a score. Plots, commands, this package's tables and prose decide none.
-NUMERIC = (
-    "backbones", "data", "inference", "losses", "metrics", "nn", "papers", "phantom", "profiling", "runs/networks",
-    "runs/settings", "runs/task", "runs/trial", "scans/read", "scans/upright", "training", "zoo",
+# Modules and packages whose code decides a score whatever is run. Plots, commands, tables and prose decide none.
+ENGINE = (
+    "data", "inference", "losses", "metrics", "nn", "phantom", "profiling", "runs/trial", "scans/dicom", "scans/read",
+    "scans/stored", "scans/upright", "training",
 )  # fmt: skip
+DECIDES_NOTHING = ("paper.py", "recipes.py", "diagram.py", "checks")  # of a paper's folder; the first two are data
+BORROWED = re.compile(r"covidseg\.((?:zoo|backbones)(?:\.\w+)?)")
+
+
+def source_key(model: str = "", variant: str = "", data: dict | None = None, package: Path = PACKAGE) -> str:
+    """sha256 (hex) for a row of a paper; data : further data that decide, such as the recipe's dict.
+
+    Without a model it covers every paper, rival and trunk: for a notebook that is no single run.
+    """
+    if not model:
+        everything = ("papers", "zoo", "backbones")
+        return _hash(_files([*ENGINE, *everything], package), data)
+    paper, row = papers.find_row(model, variant)
+    own = _files([f"papers/{paper.name}"], package)
+    network = _files([f"zoo/{model}"], package) or _files([f"papers/{papers.paper_of_network(model).name}"], package)
+    files = [*_files(ENGINE, package), *own, *network]
+    return _hash([*files, *_borrowed(own + network, package)], {"options": dict(row.options), **(data or {})})
+
+
+def canonical(key: str) -> str:
+    """The key that stands for all that are proved to give the same numbers (``results/same_numbers.json``)."""
+    return _equal_keys().get(key, key)
 
 
 @cache
-def source_key(package: Path = PACKAGE) -> str:
-    """sha256 (hex) over path and text of every such module that is there."""
-    digest = sha256()
-    for name in NUMERIC:
+def _equal_keys() -> dict[str, str]:
+    root = find_checkout()
+    path = root / "results" / "same_numbers.json" if root else None
+    if path is None or not path.is_file():
+        return {}
+    groups = json.loads(path.read_text(encoding="utf-8"))["groups"]
+    return {key: group["keys"][0] for group in groups for key in group["keys"]}
+
+
+def _files(names, package: Path) -> list[Path]:
+    """Every module of those names that is there and decides something."""
+    found = []
+    for name in names:
         for file in (package / f"{name}.py", *sorted((package / name).rglob("*.py"))):
-            if file.is_file():
-                digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+            inside = file.relative_to(package).parts
+            skipped = inside[0] == "papers" and any(part in DECIDES_NOTHING for part in inside)
+            if file.is_file() and not skipped:
+                found.append(file)
+    return found
+
+
+def _borrowed(files: list[Path], package: Path) -> list[Path]:
+    """What the files import of rivals and trunks, and what that imports in turn."""
+    found, waiting = [], list(files)
+    while waiting:
+        for name in BORROWED.findall(waiting.pop().read_text(encoding="utf-8")):
+            place = package / name.replace(".", "/")
+            file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+            if file.is_file() and file not in (*found, *files):
+                found.append(file)
+                waiting.append(file)
+    return sorted(found)
+
+
+def _hash(files: list[Path], data: dict | None) -> str:
+    digest = sha256(json.dumps(data or {}, sort_keys=True).encode())
+    for file in dict.fromkeys(files):
+        digest.update(_text(file))
     return digest.hexdigest()
+
+
+@cache
+def _text(file: Path) -> bytes:
+    return file.name.encode() + b"\0" + file.read_bytes()

@@ -9,28 +9,30 @@ from time import perf_counter
 
 import torch
 
-from covidseg.data import CaseDataset, list_datasets, load_dataset
-from covidseg.data.datasets import PHANTOM
+from covidseg import papers
+from covidseg.data import CaseDataset, data_set, list_datasets, load_dataset
+from covidseg.data.datasets import parts
+from covidseg.data.sets import PROPERTIES
 from covidseg.errors import UserError, unknown_name
 from covidseg.nn import create_model
-from covidseg.papers.infnet.labelling import SETTINGS as LABELLING
-from covidseg.profiling import profile_model
+from covidseg.paper import Budget, Paper, Row
+from covidseg.profiling import Profile, profile_model
 from covidseg.provenance import peak_memory_mb, provenance
-from covidseg.runs.networks import LARGEST_RATE, SEMI, family, is_guided, is_semi, variant_options
 from covidseg.runs.record import make_record
-from covidseg.runs.settings import WITH_KINDS, WITH_POOL, Settings, parts, settings
 from covidseg.runs.source import source_key
-from covidseg.runs.task import Segmentation, task_of
-from covidseg.training import History, Recipe, at_side
-from covidseg.training.recipes import RECIPES
+from covidseg.training.history import History
+from covidseg.training.recipes import Recipe, at_side
+from covidseg.training.task import Task
 
-COUNTED_AT = (512, 512)  # the papers' input
+__all__ = ["Trial", "trial"]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one run is to do. ``changed`` : parameters that are not their budget's standard."""
+    """What one run is to do. ``sizes`` : of its budget; ``changed`` : parameters that are not the budget's standard."""
 
+    paper: Paper
+    row: Row
     model: str
     variant: str
     dataset: str
@@ -38,22 +40,24 @@ class Trial:
     seed: int
     budget: str
     recipe: Recipe
-    settings: Settings
+    sizes: Budget
     changed: dict
 
     @property
     def options(self) -> dict:
         """What create_model is given."""
-        return variant_options(self.model, self.variant)
+        return dict(self.row.options)
 
     @property
     def data_options(self) -> dict:
-        return {"size": self.settings.phantom_size} if self.dataset == PHANTOM else {}
+        if data_set(self.dataset).synthetic:
+            return {"size": self.sizes.phantom_size}
+        return {"volumes": True} if "volumes" in self.task.needs else {}
 
     @cached_property
-    def task(self) -> Segmentation:
+    def task(self) -> Task:
         """What is learned, and how it is scored."""
-        return task_of(self)
+        return self.paper.tasks[self.row.task](self)
 
     def network(self) -> torch.nn.Module:
         """The network with the first weights of this seed, whatever was drawn before."""
@@ -66,12 +70,12 @@ class Trial:
         Phantoms do not depend on the seed: all seeds learn from the same cases, as on real data.
         """
         train, scored = parts(self.dataset, self.fold)
-        return self._part(train, self.settings.train_cases), self._part(scored, self.settings.val_cases)
+        return self._part(train, self.sizes.train_cases), self._part(scored, self.sizes.val_cases)
 
     def _part(self, split: str, many: int) -> CaseDataset:
-        if self.dataset == PHANTOM:
-            return load_dataset(PHANTOM, split, self.fold or None, n=many, **self.data_options)
-        cases = load_dataset(self.dataset, split, self.fold or None)
+        if data_set(self.dataset).synthetic:
+            return load_dataset(self.dataset, split, self.fold or None, n=many, **self.data_options)
+        cases = load_dataset(self.dataset, split, self.fold or None, **self.data_options)
         if self.budget == "paper" or len(cases) <= many:
             return cases
         return cases.subset([cases.ids[k * len(cases) // many] for k in range(many)])  # evenly, so of many patients
@@ -83,10 +87,23 @@ class Trial:
         """
         return self.task.learn(network, train_set, val_set, **options)
 
-    def guide(self, recipe: str) -> "Trial":
-        """The Semi-Inf-Net whose maps guide this run's network."""
-        place = (self.dataset, self.fold, self.seed, self.budget)
-        return trial("infnet", SEMI, *place, recipe=recipe, size=self.changed.get("size"))
+    def sibling(self, *, model: str = "", variant: str, recipe: str = "") -> "Trial":
+        """Another row of this run's fold, seed and budget, such as the network that guides this one.
+
+        Without ``recipe`` it follows this run's own, changes included.
+        """
+        place = (model or self.model, variant, self.dataset, self.fold, self.seed, self.budget)
+        if recipe:
+            return trial(*place, recipe=recipe, size=self.changed.get("size"))
+        return trial(*place, **self.changed)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of one forward pass of the counted input."""
+        return counted(self.row, type(self.task)).macs
+
+    def source_key(self) -> str:
+        """Of the code and the data that decide this run's numbers, see `covidseg.runs.source`."""
+        return source_key(self.model, self.variant, {"recipe": self.recipe.to_dict()})
 
     def score(self, network: torch.nn.Module, history: History, val_set, rule: str) -> dict:
         """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
@@ -96,7 +113,7 @@ class Trial:
     def record(self, network, history: History, train_set, val_set, selections: dict, begin: float) -> dict:
         """The run's record. begin : ``perf_counter()`` when training ended; scoring is added to training's seconds."""
         device = next(network.parameters()).device
-        counted = profile_model(network, (self.options.get("in_channels", 3), *COUNTED_AT))
+        profile = counted(self.row, type(self.task), network)
         parts = {
             name: {"cases": len(part), "fingerprint": part.fingerprint()}
             for name, part in (("train", train_set), ("val", val_set))
@@ -111,10 +128,10 @@ class Trial:
             seed=self.seed,
             budget=self.budget,
             recipe=self.recipe.to_dict(),
-            params=counted.params,
-            macs=counted.macs,
+            params=profile.params,
+            macs=profile.macs,
             selections=selections,
-            provenance=provenance(device) | {"source": source_key()},
+            provenance=provenance(device) | {"source": self.source_key()},
             cost={"seconds": seconds, "device": device.type, "peak_memory_mb": peak_memory_mb(device)},
         )
 
@@ -126,51 +143,60 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
     size : another side, for training at one scale and for scoring
     Raises UserError, with the nearest name, for anything that is wrong in them.
     """
-    variant_options(model, variant)
-    if dataset not in list_datasets():
-        raise unknown_name("data set", dataset, list_datasets())
-    chosen = settings(budget, dataset, fold, model, variant)
-    how = recipe_for(recipe or chosen.recipe, model, variant)
-    _refuse(family(model, variant) == "labelling", variant, "tells kinds of infection apart", dataset, WITH_KINDS)
-    _refuse(
-        is_semi(model, variant) or is_guided(model, variant), variant, "needs unlabelled slices", dataset, WITH_POOL
-    )
-    changed = {} if recipe in ("", chosen.recipe) else {"recipe": recipe}
-    if epochs not in (None, how.epochs):
-        how, changed = replace(how, epochs=epochs), changed | {"epochs": epochs}
+    paper, row = papers.find_row(model, variant)
+    task = paper.tasks[row.task]
+    sizes = sizes_of(task, budget, dataset, fold)
+    for need in sorted(task.needs - data_set(dataset).has):
+        able = " or ".join(sorted(name for name in list_datasets() if task.needs <= data_set(name).has))
+        wants = f"{variant or model} needs {PROPERTIES[need]}"
+        raise UserError(f"{wants}, and {dataset} has none: choose dataset={able}.")
+    chosen = recipe_for(recipe or sizes.recipe, task, row)
+    changed = {} if recipe in ("", sizes.recipe) else {"recipe": recipe}
+    if epochs not in (None, chosen.epochs):
+        chosen, changed = replace(chosen, epochs=epochs), changed | {"epochs": epochs}
     if size is not None:
         if not 32 <= size <= 2048:
             raise UserError(f"size={size}: give a side of 32 to 2048 pixels.")
-        resized = at_side(how, size), replace(chosen, phantom_size=size)
-        if resized != (how, chosen):
-            (how, chosen), changed = resized, changed | {"size": size}
-    return Trial(model, variant, dataset, fold, seed, budget, how, chosen, changed)
+        resized = at_side(chosen, size), replace(sizes, phantom_size=size)
+        if resized != (chosen, sizes):
+            (chosen, sizes), changed = resized, changed | {"size": size}
+    return Trial(paper, row, model, variant, dataset, fold, seed, budget, chosen, sizes, changed)
 
 
-def all_recipes() -> dict[str, Recipe]:
-    """Every recipe that some run may name, those of the labelling included."""
-    return RECIPES | {name: setting.recipe for name, setting in LABELLING.items()}
+def sizes_of(task: type[Task], budget: str, dataset: str, fold: int = 1) -> Budget:
+    """How large a run is in a budget; the paper's budget uses every slice of a real set.
+
+    Raises UnknownName for a wrong budget, and UserError for a fold the set does not have.
+    """
+    parts(dataset, fold)
+    if budget not in task.budgets:
+        raise unknown_name("budget", budget, task.budgets)
+    chosen, known = task.budgets[budget], data_set(dataset)
+    whole = known.own_split if fold == 0 else known.fold_sizes
+    if budget == "paper" and whole:
+        chosen = replace(chosen, train_cases=whole[0], val_cases=whole[1])
+    return chosen
 
 
-def recipe_for(name: str, model: str, variant: str) -> Recipe:
-    """The recipe of that name, its rate lowered where the network needs it (`LARGEST_RATE`).
+def counted(row: Row, task: type[Task], network: torch.nn.Module | None = None) -> Profile:
+    """Parameters and multiply-accumulates of a row's network at the input at which its paper counts."""
+    network = create_model(row.network, **row.options) if network is None else network
+    return profile_model(network, (row.options.get("in_channels", 3), *task.counted_at))
+
+
+def recipe_for(name: str, task: type[Task], row: Row) -> Recipe:
+    """The recipe of that name, its rate lowered where the network needs it (`Row.largest_rate`).
 
     Raises UnknownName, and UserError for one that this run cannot follow.
     """
-    kind, labelling = family(model, variant), {key: setting.recipe for key, setting in LABELLING.items()}
-    if name not in all_recipes():
-        raise unknown_name("recipe", name, all_recipes())
-    soft = {key: recipe for key, recipe in RECIPES.items() if recipe.soft}
-    fits, lack = {"labelling": (labelling, "kinds of infection"), "infnet": (soft, "soft masks")}.get(
-        kind, (RECIPES, "masks of infection alone")
-    )
-    if name not in fits:
-        raise UserError(f"recipe={name} has no {lack}, which {model} {variant} learns: choose {', '.join(fits)}.")
-    how = fits[name]
-    gentle = kind == "labelling" and how.optimizer == "adam" and model in LARGEST_RATE  # the authors' recipe is SGD
-    return replace(how, lr=min(how.lr, LARGEST_RATE[model])) if gentle else how
-
-
-def _refuse(wanted: bool, variant: str, what: str, dataset: str, able: tuple[str, ...]) -> None:
-    if wanted and dataset not in able:
-        raise UserError(f"{variant} {what}, and {dataset} has none: choose dataset={' or '.join(able)}.")
+    known = papers.recipes()
+    if name not in known:
+        raise unknown_name("recipe", name, known)
+    chosen = known[name]
+    if not task.takes(chosen):
+        able = ", ".join(key for key, one in known.items() if task.takes(one))
+        who = f"{row.network} {row.variant}".strip()
+        raise UserError(f"recipe={name} has no {task.learns}, which {who} learns: choose {able}.")
+    if row.largest_rate and chosen.optimizer == "adam":  # the authors' own recipe is SGD
+        chosen = replace(chosen, lr=min(chosen.lr, row.largest_rate))
+    return chosen

@@ -1,12 +1,13 @@
 """What a predicted mask says in numbers: pixels, area and share of the lung per slice, and their sums."""
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from covidseg.text import csv_text, plain
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,18 @@ def write_csv(path: Path, findings: Findings) -> None:
     """One row per slice. What is not known is left blank, and the column's name says why."""
     no_area = all(s.area_mm2 is None for s in findings.slices)
     no_lung = all(s.lung_share is None for s in findings.slices)
-    header = [
-        "slice",
-        "infected_area_mm2" + " (pixel size unknown)" * no_area,
-        "infected_pixels",
-        "infected_share_of_lung" + " (no lung mask given)" * no_lung,
+    area_column = "infected_area_mm2" + " (pixel size unknown)" * no_area
+    share_column = "infected_share_of_lung" + " (no lung mask given)" * no_lung
+    rows = [
+        {
+            "slice": s.index,
+            area_column: "" if s.area_mm2 is None else f"{s.area_mm2:.2f}",
+            "infected_pixels": s.pixels,
+            share_column: "" if s.lung_share is None else f"{s.lung_share:.4f}",
+        }
+        for s in findings.slices
     ]
-    with open(path, "w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        for s in findings.slices:
-            area = "" if s.area_mm2 is None else f"{s.area_mm2:.2f}"
-            share = "" if s.lung_share is None else f"{s.lung_share:.4f}"
-            table.writerow([s.index, area, s.pixels, share])
+    path.write_text(csv_text(rows), encoding="utf-8", newline="")
 
 
 def summary(findings: Findings) -> str:
@@ -123,14 +123,4 @@ def describe(finding: SliceFinding) -> str:
 
 def document(**parts) -> str:
     """Everything a program wants to know, as one JSON document; NaN, which JSON lacks, becomes null."""
-    return json.dumps(_plain(parts), indent=2, allow_nan=False)
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value if isinstance(value, int | str | None) else str(value)
+    return json.dumps(plain(parts), indent=2, allow_nan=False)

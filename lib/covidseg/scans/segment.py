@@ -6,9 +6,10 @@ from time import perf_counter
 
 import numpy as np
 
-from covidseg import __version__
+from covidseg import __version__, papers
+from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
-from covidseg.inference import choose_device, predict
+from covidseg.inference import predict
 from covidseg.nn.weights import LoadedWeights
 from covidseg.scans.findings import Findings, document, measure, summary, write_csv
 from covidseg.scans.outputs import Outputs, staged
@@ -92,7 +93,7 @@ def segment_scan(
     """Read a scan, segment it, and write OUT with its CSV and picture; all three or none.
 
     path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
-    weights : a name or file as `covidseg.papers.miniseg.weights.weights` takes it; None: see `choose_weights`
+    weights : a name or file as `covidseg.papers.weights` takes it; None: see `choose_weights`
     lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
     intensity : "auto", "HU", "grey" or "HU+1024", see `covidseg.scans.read.read_scan`
     Raises UserError, one line, for anything the user can mend; nothing on disk has changed then.
@@ -121,28 +122,16 @@ def segment_scan(
 
 
 def choose_weights(wanted: str | LoadedWeights | None) -> tuple[LoadedWeights, str]:
-    """The weights asked for; with None the authors' CT100 weights if they are on this machine, else the bundled ones.
+    """The weights asked for; with None those a paper proposes: its authors' if at hand, else shipped ones.
 
     Returns them with the reason for the choice, "" if it was the caller's. Nothing is downloaded unasked.
     """
-    from covidseg.papers.miniseg.weights import weights
-
     if isinstance(wanted, LoadedWeights):
         return wanted, ""
     if wanted is not None:
-        return weights(wanted), ""
-    if official_at_hand():
-        return weights("CT100"), "the authors' weights are on this machine"
-    return weights("phantom"), "trained on synthetic phantoms only; for the authors' weights give --weights CT100"
-
-
-def official_at_hand() -> bool:
-    """Whether the authors' CT100 weights lie in the mirror or among the downloads."""
-    from covidseg.fetch.catalog import source
-    from covidseg.fetch.sources import roots
-
-    places = roots(source("miniseg-weights").folder)
-    return any((place / "Pretrained/COVID-19-CT100/MiniSeg_CrossVal1.pth").is_file() for place in places)
+        return papers.weights(wanted), ""
+    name, why = papers.default_weights()
+    return papers.weights(name), why
 
 
 def describe_scan(scan: Scan) -> str:

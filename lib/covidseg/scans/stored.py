@@ -86,22 +86,26 @@ def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
         raise UserError(f"{path} is a folder without files.{hint}")
     if dicom.has_dicom(path):
         return _dicom_scan(path, series)
-    pictures = [p for p in files if suffix_of(p) in PICTURES]
-    if pictures:
-        slices = [read_picture(p, labels) for p in pictures]
-        for picture, array in zip(pictures, slices, strict=True):
-            if array.shape != slices[0].shape:
-                raise UserError(
-                    f"{path}: {picture.name} is {array.shape}, {pictures[0].name} {slices[0].shape}; "
-                    "the slices of a scan have one size. Name a single picture to read it alone."
-                )
-        return _upright_scan(path, np.stack(slices, axis=2))
+    if pictures := [p for p in files if suffix_of(p) in PICTURES]:
+        return _stacked(path, pictures, labels)
     scans = [p.name for p in files if suffix_of(p) in (*NIFTI, *ARRAYS)]
     if len(scans) == 1:
         return read_stored(path / scans[0], series, labels)
     if scans:
         raise UserError(f"{path} holds {len(scans)} scans ({', '.join(scans[:4])}, ...): name one of them.")
     raise UserError(f"{path} holds neither DICOM files nor pictures (first file: {files[0].name}).")
+
+
+def _stacked(path: Path, pictures: list[Path], labels: bool) -> Scan:
+    """Pictures as the slices of one scan, in the order given."""
+    slices = [read_picture(p, labels) for p in pictures]
+    for picture, array in zip(pictures, slices, strict=True):
+        if array.shape != slices[0].shape:
+            raise UserError(
+                f"{path}: {picture.name} is {array.shape}, {pictures[0].name} {slices[0].shape}; "
+                "the slices of a scan have one size. Name a single picture to read it alone."
+            )
+    return _upright_scan(path, np.stack(slices, axis=2))
 
 
 def suffix_of(path: Path) -> str:

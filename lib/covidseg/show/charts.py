@@ -136,7 +136,7 @@ def strips(
 def show_receptive_field(dilations=(1, 2, 4, 8), *, kernel=3, legend=True, title=None, ax=None):
     """The pixels that each dilated kernel reads around one output pixel, and the field it spans.
 
-    dilations : one per branch, MiniSeg's AHSP by default (Eqn 2); kernel : odd side of the kernel
+    dilations : one per branch; kernel : odd side of the kernel
     A kernel of side k with dilation d spans d(k - 1) + 1 pixels.
     """
     from matplotlib.patches import Rectangle

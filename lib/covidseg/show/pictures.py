@@ -1,7 +1,7 @@
 """Slices, masks and maps as pixels: uint8 pictures for figures, widgets and files. And the kit's colours.
 
 The colours are, or are close to, the colour-blind safe set of Okabe and Ito (2008); a test looks at them with the
-two common kinds of colour blindness. (MiniSeg's Figure 4 paints hits red and misses green, the pair most often
+two common kinds of colour blindness. (A paper's figure paints hits red and misses green, the pair most often
 confused.) Arrays are upright: row 0 is the breastbone, column 0 the patient's right side, the left of the picture.
 """
 

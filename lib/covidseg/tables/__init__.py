@@ -1,15 +1,13 @@
 """The papers' tables of results: which runs fill them, what these cost, and how ours compare.
 
-``miniseg/table2`` and its kin are data (``tables.yaml`` of the paper, the printed numbers in ``data/papers``).
+``PAPER/TABLE`` names one; tables are data (``tables.yaml`` of the paper, the printed numbers in ``data/papers``).
 """
 
 from pathlib import Path
 
 from covidseg.checkout import checkout
 from covidseg.runs.costs import estimate
-from covidseg.runs.networks import variant_options, variants
 from covidseg.runs.record import find_records
-from covidseg.runs.settings import settings
 from covidseg.tables.compare import Comparison, compare
 from covidseg.tables.table import Table, list_tables, load_table
 
@@ -21,9 +19,6 @@ __all__ = [
     "find_all_records",
     "list_tables",
     "load_table",
-    "settings",
-    "variant_options",
-    "variants",
 ]
 
 

@@ -3,7 +3,7 @@
 ``results/PAPER_TABLE.csv`` belongs to the table PAPER/TABLE. In the README and in notebooks' text a table stands
 between two comments, which name its source:
 
-    <!-- results: miniseg/table2 data=ct100 budget=paper selection=last -->
+    <!-- results: PAPER/TABLE data=ct100 budget=paper selection=last -->
     ...
     <!-- /results -->
 
@@ -16,10 +16,10 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from covidseg.data.datasets import PHANTOM
+from covidseg.data.datasets import SYNTHETIC
 from covidseg.errors import UserError
 from covidseg.runs.record import SELECTIONS, find_records, oldest_first, save_record
-from covidseg.tables.compare import BUDGETS, compare, in_words, read_changed
+from covidseg.tables.compare import LARGEST_FIRST, compare, in_words, read_changed
 from covidseg.tables.table import Table, list_tables, load_table
 from covidseg.tables.text import as_csv, as_markdown
 
@@ -55,7 +55,7 @@ def adopt(folder: Path, root: Path) -> list[str]:
         run = [record["model"], record["variant"], record["data"]["name"], f"fold{record['data']['fold']}"]
         words = [*run, f"seed{record['seed']}", record["budget"], *(f"{n}={v}" for n, v in record["changed"].items())]
         name = "-".join("".join(c if c.isalnum() or c in "+=" else "_" for c in word) for word in words if word)
-        home = root / "results" / ("phantom" if record["data"]["name"] == PHANTOM else "records")
+        home = root / "results" / ("phantom" if record["data"]["name"] in SYNTHETIC else "records")
         save_record({key: value for key, value in record.items() if key != "file"}, home / f"{name}.json")
         written.append((home / f"{name}.json").relative_to(root).as_posix())
     if not written:
@@ -98,7 +98,7 @@ def _csv(path: Path, records: list[dict]) -> str:
     parts = []
     changes = list({in_words(record["changed"]): record["changed"] for record in records}.values())
     for data in sorted({record["data"]["name"] for record in records}):
-        for budget, changed, selection in product(BUDGETS, changes, SELECTIONS):
+        for budget, changed, selection in product(LARGEST_FIRST, changes, SELECTIONS):
             comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
             if comparison.records:
                 parts.append(as_csv(comparison).split("\n", 1))

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from math import nan
 from statistics import mean, stdev
 
-from covidseg.data import list_datasets
-from covidseg.data.datasets import PHANTOM
+from covidseg.data import data_set
+from covidseg.data.datasets import SYNTHETIC
 from covidseg.errors import UserError, unknown_name
+from covidseg.lesson import BUDGETS
 from covidseg.runs.record import SELECTIONS, oldest_first, score
 from covidseg.tables.table import Metric, Row, Table
 
 CHANGEABLE = ("recipe", "epochs", "size")  # parameters of 40_train_one beside those that place a run in a table
-BUDGETS = ("paper", "lesson", "smoke")  # the most telling first
+LARGEST_FIRST = tuple(reversed(BUDGETS))  # the most telling
+LESSON_FIRST = ("lesson", "paper", "smoke")  # a table of phantoms is a lesson
 
 
 @dataclass(frozen=True)
@@ -98,27 +100,42 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
     runs depart from their budget's standard; by default none, and runs that do stay out. Raises UserError for a
     wrong data set, budget or selection.
     """
-    selection = selection or table.selection
-    if selection not in SELECTIONS:
-        raise UserError(f"selection is {selection!r}; choose {' or '.join(SELECTIONS)}.")
-    if data is not None and data not in list_datasets():
-        raise unknown_name("data set", data, list_datasets())
-    if budget is not None and budget not in BUDGETS:
-        raise unknown_name("budget", budget, BUDGETS)
-    changed = dict(changed or {})
-    records = oldest_first(records)  # of two that tell of one run, the later counts
-    networks = {(row.model, row.variant) for row in table.rows}
-    records = [r for r in records if (r["model"], r["variant"]) in networks and r["changed"] == changed]
-    data = data or _first([table.data, PHANTOM], {r["data"]["name"] for r in records})
-    records = [r for r in records if r["data"]["name"] == data]
-    wishes = (BUDGETS[1], BUDGETS[0], BUDGETS[2]) if data == PHANTOM else BUDGETS  # a table of phantoms is a lesson
-    budget = budget or _first(wishes, {r["budget"] for r in records})
-    records = [r for r in records if r["budget"] == budget]
-    alike = _of_one_recipe(records)
-    expected = [run | changed for run in table.runs(data, budget=budget)]
-    lines = [_line(table, row, alike, expected, selection) for row in table.rows]
+    rows = {(row.model, row.variant) for row in table.rows}
+    records = [r for r in oldest_first(records) if (r["model"], r["variant"]) in rows]  # the later of two runs counts
+    choice = _choice(table, records, data, budget, selection, dict(changed or {}))
+    chosen = [record for record in records if choice.holds(record)]
+    alike = _of_one_recipe(chosen)
+    expected = [run | choice.changed for run in table.runs(choice.data, budget=choice.budget)]
+    lines = [_line(table, row, alike, expected, choice.selection) for row in table.rows]
     older = len(alike) - len({_place(_identity(record)) for record in alike})
-    return Comparison(table, data, budget, selection, changed, lines, len(records) - len(alike), older)
+    return Comparison(table, **vars(choice), lines=lines, left_out=len(chosen) - len(alike), older=older)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which runs are compared, and which epoch of each."""
+
+    data: str
+    budget: str
+    selection: str
+    changed: dict
+
+    def holds(self, record: dict) -> bool:
+        wanted = (self.data, self.budget, self.changed)
+        return (record["data"]["name"], record["budget"], record["changed"]) == wanted
+
+
+def _choice(table: Table, records: list[dict], data, budget, selection, changed: dict) -> _Choice:
+    """What was asked for, and for what was not the best of what ``records`` have; see `compare`."""
+    if selection not in (None, *SELECTIONS):
+        raise UserError(f"selection is {selection!r}; choose {' or '.join(SELECTIONS)}.")
+    if budget not in (None, *BUDGETS):
+        raise unknown_name("budget", budget, BUDGETS)
+    there = [(r["data"]["name"], r["budget"]) for r in records if r["changed"] == changed]
+    data = data or _first([table.data, *SYNTHETIC], {name for name, _ in there})
+    wishes = LESSON_FIRST if data_set(data).synthetic else LARGEST_FIRST
+    budget = budget or _first(wishes, {size for name, size in there if name == data})
+    return _Choice(data, budget, selection or table.selection, changed)
 
 
 def read_changed(texts: dict[str, str]) -> dict:
@@ -127,13 +144,13 @@ def read_changed(texts: dict[str, str]) -> dict:
     Raises UnknownName for a parameter that a run cannot change, and for a recipe that does not exist; UserError for an
     ``epochs`` or ``size`` that is no whole number above 0.
     """
-    from covidseg.runs.trial import all_recipes  # torch, which a table does without
+    from covidseg.papers import recipes  # torch, which a table does without
 
     for name, value in texts.items():
         if name not in CHANGEABLE:
             raise unknown_name("parameter to change", name, CHANGEABLE)
-        if name == "recipe" and value not in all_recipes():
-            raise unknown_name("recipe", value, all_recipes())
+        if name == "recipe" and value not in recipes():
+            raise unknown_name("recipe", value, recipes())
         if name != "recipe" and not (value.isdigit() and int(value)):
             raise UserError(f"{name}={value}: give a whole number above 0.")
     return {name: value if name == "recipe" else int(value) for name, value in texts.items()}

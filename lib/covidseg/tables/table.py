@@ -1,4 +1,4 @@
-"""The papers' tables as named grids of runs: ``miniseg/table2`` is rows x folds x seeds.
+"""The papers' tables as named grids of runs: ``PAPER/TABLE`` is rows x folds x seeds.
 
 Which they are stands in ``tables.yaml`` of the paper's folder, the printed numbers in ``data/papers``.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from covidseg import papers
-from covidseg.data.datasets import PHANTOM
+from covidseg.data.datasets import SYNTHETIC
 from covidseg.errors import unknown_name
 from covidseg.fetch.catalog import data_file
 
@@ -69,8 +69,8 @@ class Table:
         own train and test part
         """
         data = data or self.data
-        folds = folds or (self.phantom_folds if data == PHANTOM else self.folds)
-        seeds = seeds or (self.phantom_seeds if data == PHANTOM else self.seeds)
+        folds = folds or (self.phantom_folds if data in SYNTHETIC else self.folds)
+        seeds = seeds or (self.phantom_seeds if data in SYNTHETIC else self.seeds)
         networks = dict.fromkeys((row.model, row.variant) for row in self.rows if row.model)
         return [
             {"model": model, "variant": variant, "dataset": data, "fold": fold, "seed": seed, "budget": budget}
@@ -81,7 +81,7 @@ class Table:
 
 
 def list_tables() -> list[str]:
-    """Names of all tables, such as "miniseg/table2"."""
+    """Names of all tables: "PAPER/TABLE"."""
     return [f"{paper}/{name}" for paper in papers.NAMES for name in _sheet(paper)["tables"]]
 
 

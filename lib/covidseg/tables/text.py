@@ -1,12 +1,11 @@
 """A comparison as text for the terminal, CSV for a spreadsheet, Markdown for the README."""
 
-import csv
-import io
-
-from covidseg.data.datasets import PHANTOM
+from covidseg.data.datasets import SYNTHETIC
 from covidseg.runs.costs import Cost, in_time, total
 from covidseg.runs.record import SELECTIONS
+from covidseg.runs.source import canonical
 from covidseg.tables.compare import Cell, Comparison, in_words
+from covidseg.text import csv_text
 
 WARNING = "Phantoms are computed, not patients: compare the order of the rows, not the numbers."
 
@@ -42,11 +41,11 @@ def caption(comparison: Comparison) -> list[str]:
     ]
     if comparison.changed:
         lines.append(f"These runs depart from that budget: {in_words(comparison.changed)}.")
-    if comparison.data == PHANTOM:
+    if comparison.data in SYNTHETIC:
         lines.append(WARNING)
     elif comparison.data != table.data:
         lines.append(f"Other data than the paper's: {comparison.data} for {table.data}.")
-    versions = {record["provenance"].get("source") for record in comparison.records}
+    versions = {canonical(record["provenance"].get("source")) for record in comparison.records}
     if len(versions) > 1:
         lines.append(
             f"The runs come from {len(versions)} versions of the code; run them again before you rely on a rank."
@@ -60,12 +59,7 @@ def caption(comparison: Comparison) -> list[str]:
 
 def as_csv(comparison: Comparison) -> str:
     """One line per row and metric."""
-    facts = comparison.facts()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(facts[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(facts)
-    return text.getvalue()
+    return csv_text(comparison.facts())
 
 
 def as_markdown(comparison: Comparison) -> str:

@@ -1,6 +1,6 @@
 """From cases to batches: decoded once, kept small in memory, resized and augmented as tensors.
 
-The result is that of the authors' chain (`covidseg.data.transforms.training_sample` for every sample), with three
+The result is that of the usual chain (normalise at native resolution, resize, augment, sample by sample), with three
 differences that change rounding only: the three equal channels are resized as one; the statistics are taken off
 last, since interpolation weights add up to 1; and a source that is not 8-bit is kept as float16 grey, exact to a
 quarter of a thousandth of the window (0.4 HU of 1500).
@@ -11,8 +11,9 @@ alike in one process, in two, and after a resume.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
+from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
@@ -27,27 +28,55 @@ from covidseg.data.transforms import (
     Preprocessing,
     Scale,
     Window,
-    augment,
     augment_wide,
     resize_image,
     resize_mask,
     to_grey,
 )
-from covidseg.errors import UserError
+from covidseg.errors import UserError, unknown_name
 from covidseg.training.recipes import Recipe
 
 __all__ = [
+    "AUGMENTATIONS",
     "SliceBatches",
     "SliceCache",
     "Step",
+    "augmentation",
+    "find_augmentation",
     "finite_image",
     "fit_preprocessing",
     "generator_for",
     "normalised",
+    "packed",
     "plan_epoch",
     "slices_of",
     "steps_of_pass",
 ]
+
+
+AUGMENTATIONS: dict[str, Callable] = {
+    "none": lambda image, mask, bound, generator: (image, mask),
+    "wide": lambda image, mask, bound, generator: augment_wide(image, mask, generator),
+}
+
+
+def augmentation(name: str) -> Callable:
+    """Enter a function (image (1, H, W), mask (H, W), bound, generator) -> both under a name that a feed can give."""
+
+    def enter(function: Callable) -> Callable:
+        AUGMENTATIONS[name] = function
+        return function
+
+    return enter
+
+
+def find_augmentation(name: str) -> Callable:
+    """The function of that name. Raises UnknownName with the nearest one, after every paper has been asked."""
+    if name not in AUGMENTATIONS:
+        import_module("covidseg.papers").papers()
+    if name not in AUGMENTATIONS:
+        raise unknown_name("augment of a recipe", name, AUGMENTATIONS)
+    return AUGMENTATIONS[name]
 
 
 def slices_of(cases: Iterable[Case], infected_only: bool = True) -> Iterator[Case]:
@@ -95,7 +124,7 @@ class SliceCache:
         for case in slices_of(cases):
             mask = case.infection if target == "infection" else case.mask
             self.ids.append(case.id)
-            self.greys.append(_packed(case, window).to(device))
+            self.greys.append(packed(case, window).to(device))
             self.masks.append(torch.from_numpy(mask.astype(np.uint8)).to(device))
         if not self.ids:
             raise UserError("There is no slice to learn from: the set is empty, or its volumes hold no infection.")
@@ -122,7 +151,8 @@ class SliceCache:
         return counts / counts.sum()
 
 
-def _packed(case: Case, window: Window) -> Tensor:
+def packed(case: Case, window: Window) -> Tensor:
+    """A case's grey as uint8 where that is exact, else float16, of the case's shape."""
     image = finite_image(case)
     if case.intensity == "grey":
         eight_bit = np.clip(image, 0, 255).astype(np.uint8)
@@ -154,11 +184,11 @@ def steps_of_pass(count: int, recipe: Recipe) -> int:
     return steps
 
 
-def plan_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Step]:
+def plan_epoch(count: int, recipe: Recipe, seed: int, epoch: int, order: str = "pass") -> list[Step]:
     """All steps of an epoch (0-based) over ``count`` slices: a function of its arguments alone.
 
-    With the recipe's ``order="pass"`` one shuffled pass for each scale, one after the other (MiniSeg); with "batch" one
-    shuffled pass in which every mini-batch is seen at all scales before the next one comes (Inf-Net).
+    order : "pass", one shuffled pass for each scale, one after the other; "batch", one shuffled pass in which every
+        mini-batch is seen at all scales before the next one comes
     """
     per_pass, batch = steps_of_pass(count, recipe), recipe.batch
 
@@ -166,7 +196,7 @@ def plan_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Step]:
         order = torch.randperm(count, generator=generator_for(seed, "order", epoch, number)).tolist()
         return [order[first : first + batch] for first in range(0, per_pass * batch, batch)]
 
-    if recipe.order == "batch":
+    if order == "batch":
         pairs = [(scale, indices) for indices in shuffled(0) for scale in recipe.scales]
     else:
         pairs = [(scale, indices) for number, scale in enumerate(recipe.scales) for indices in shuffled(number)]
@@ -174,9 +204,10 @@ def plan_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Step]:
 
 
 def normalised(greys: Tensor, preprocessing: Preprocessing, channels: int) -> Tensor:
-    """(b, 1, H, W) in 0..1 -> (b, C, H, W): minus mean, over std."""
+    """(b, 1, H, W[, D]) in 0..1 -> (b, C, H, W[, D]): minus mean, over std."""
+    axes = (-1, *[1] * (greys.ndim - 2))
     mean, std = (
-        torch.tensor(values[:channels], device=greys.device)[:, None, None]
+        torch.tensor(values[:channels], device=greys.device).view(axes)
         for values in (preprocessing.mean, preprocessing.std)
     )
     return (greys - mean) / std
@@ -192,6 +223,7 @@ class SliceBatches:
     def __init__(self, cache: SliceCache, recipe: Recipe, preprocessing: Preprocessing, seed: int, channels: int = 3):
         self.cache, self.recipe, self.preprocessing = cache, recipe, preprocessing
         self.seed, self.channels = seed, channels
+        self.augment = find_augmentation(recipe.feed.augment)
         self.steps_per_pass = steps_of_pass(len(cache), recipe)
 
     @property
@@ -216,6 +248,4 @@ class SliceBatches:
     def _sample(self, step: Step, position: int) -> tuple[Tensor, Tensor]:
         image, mask = self.cache.pair(step.indices[position], step.scale.side)
         generator = generator_for(self.seed, "augment", step.iteration, position)
-        if self.recipe.augment == "miniseg":
-            return augment(image, mask, step.scale.bound, generator)
-        return augment_wide(image, mask, generator) if self.recipe.augment == "wide" else (image, mask)
+        return self.augment(image, mask, step.scale.bound, generator)

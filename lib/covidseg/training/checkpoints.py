@@ -16,6 +16,7 @@ from torch import nn
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.nn.weights import read_tensors
+from covidseg.repeatable import seed_generators
 
 __all__ = [
     "fits_model",
@@ -50,14 +51,14 @@ def load_checkpoint(path) -> dict:
 
 def fits_model(path, state: dict, model: nn.Module) -> None:
     """Raise UserError, naming the first difference, unless ``state`` has the names and shapes of ``model``."""
-    mine = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    theirs = {name: tuple(value.shape) for name, value in state.items()}
-    differ = [name for name in dict.fromkeys([*mine, *theirs]) if mine.get(name) != theirs.get(name)]
+    current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    stored = {name: tuple(value.shape) for name, value in state.items()}
+    differ = [name for name in dict.fromkeys([*current, *stored]) if current.get(name) != stored.get(name)]
     if differ:
         name = differ[0]
         raise UserError(
-            f"{path} belongs to another network: {name} is {theirs.get(name, 'not in it')} there and "
-            f"{mine.get(name, 'not in it')} here ({len(differ)} tensors differ)."
+            f"{path} belongs to another network: {name} is {stored.get(name, 'not in it')} there and "
+            f"{current.get(name, 'not in it')} here ({len(differ)} tensors differ)."
         )
 
 
@@ -90,9 +91,7 @@ def set_random_state(state: dict, device: torch.device) -> None:
 def keep_randomness(seed: int, device: torch.device):
     """Seed every global generator; afterwards they stand where the caller left them."""
     before = random_state(device)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)  # the GPUs' too
+    seed_generators(seed)
     try:
         yield
     finally:

@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
-from covidseg.inference import choose_device
 
-__all__ = ["PRECISIONS", "Precision", "Team", "as_user_error", "choose_device", "join_team", "memory_format"]
+__all__ = ["PRECISIONS", "Precision", "Team", "as_user_error", "join_team", "memory_format"]
 
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -38,7 +38,7 @@ class Precision:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """Order of the axes in memory. On a CPU channels last: MiniSeg's training step takes 0.77 of the time."""
+    """Order of the axes in memory. On a CPU channels last: a small network's training step takes 0.77 of the time."""
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
@@ -100,20 +100,20 @@ class Team:
             torch.distributed.all_reduce(value)
         return value
 
-    def told_by_leader(self, make: Callable[[], object]) -> object:
+    def from_leader(self, make: Callable[[], object]) -> object:
         """What ``make()`` gives in process 0, in all of them. A UserError raised there is raised everywhere."""
         if self.size == 1:
             return make()
-        told = [None]
+        answer = [None]
         if self.leads:
             try:
-                told = [make()]
+                answer = [make()]
             except UserError as error:  # or the others would wait for ever
-                told = [error]
-        torch.distributed.broadcast_object_list(told, src=0)
-        if isinstance(told[0], UserError):
-            raise told[0]
-        return told[0]
+                answer = [error]
+        torch.distributed.broadcast_object_list(answer, src=0)
+        if isinstance(answer[0], UserError):
+            raise answer[0]
+        return answer[0]
 
 
 def join_team(device: str | torch.device) -> tuple[Team, torch.device]:

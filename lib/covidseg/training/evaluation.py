@@ -1,4 +1,4 @@
-"""Scoring a network on a set of cases: at the authors' 512 px, or on each case's own pixels."""
+"""Scoring a network on a set of cases: at the size of its input, or on each case's own pixels."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, resize_image, resize_mask
+from covidseg.device import choose_device
 from covidseg.errors import UserError
-from covidseg.inference import choose_device, predict, prepare
-from covidseg.metrics import Scores, segmentation_scores
+from covidseg.inference import predict, prepare
+from covidseg.metrics import Scores, find_protocol, segmentation_scores
 from covidseg.progress import progress
 from covidseg.training.batches import SliceCache, slices_of
 
@@ -33,31 +33,30 @@ def evaluate(
     """Predict every case of a set and score the infection; one row per case in the answer.
 
     preprocessing : by default ``model.preprocessing``
-    protocol : "clean", "miniseg" or "infnet" (see `covidseg.metrics`); options are the protocol's
+    protocol : "clean", or a paper's (`covidseg.metrics.list_protocols`); options are the protocol's
     size : None scores on each case's own grid, volumes whole, distances in mm where the spacing is known; a number
-        scores slices at size x size, distances in pixels, truth resized by nearest neighbour. By default "clean"
-        is native; "miniseg" uses the size of the preprocessing (512), as its authors do; "infnet" predicts at that size
-        and brings the map, as 8-bit greys, to the label's own size, as its authors' tool does.
+        scores slices at size x size, distances in pixels, truth resized by nearest neighbour. A paper's protocol may
+        take the size of the preprocessing by default, or bring a soft map to the label's own size (`Protocol`).
     device : where to run; by default where the model is. The model is left in eval mode
     Raises UserError for an unknown protocol or device and for an empty set.
     """
     preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
-    if protocol == "miniseg" and size is None:
+    rules = find_protocol(protocol)
+    if rules.at_trained_size and size is None:
         size = preprocessing.size
     if not len(dataset):
         raise UserError("There is no case to score: the set is empty.")
-    if size is None and protocol != "infnet":
+    if size is None and not rules.brings_home:
         return _native(model, dataset, preprocessing, protocol, device, options)
     names, preds, truths = [], [], []
     for case in progress(slices_of(dataset), "Scoring"):
         names.append(case.id)
         truth = torch.from_numpy(case.infection.astype(np.uint8))
-        if protocol != "infnet":
+        if not rules.brings_home:
             preds.append(_mask_at(model, case, preprocessing, size, device))
-        elif size is None:
-            preds.append(_saved_map(model, case, preprocessing, device))
         else:
-            preds.append(_probability(model, case, preprocessing, size, device))
+            p = _probability(model, case, preprocessing, size or preprocessing.size, device)
+            preds.append(p if size else rules.brings_home(p, case.image.shape))
         truths.append((truth if size is None else resize_mask(truth, size)).numpy())
     if not names:
         raise UserError("There is no slice to score: the volumes of the set hold no infection.")
@@ -86,22 +85,7 @@ def _mask_at(model, case, preprocessing, size, device) -> np.ndarray:
 
 def _probability(model, case, preprocessing, size, device) -> np.ndarray:
     """Probability of infection, float32 (size, size)."""
-    logits = _logits_at(model, case, preprocessing, size, device)
-    p = logits.sigmoid()[0, 0] if logits.shape[1] == 1 else logits.softmax(1)[0, 1:3].sum(0)
-    return p.cpu().numpy().clip(0, 1)
-
-
-def _saved_map(model, case, preprocessing, device) -> np.ndarray:
-    """The map as Inf-Net's script saves it, stretched to 0..1 in 255 steps, at the case's own size: float64 (H, W).
-
-    Their tool resizes the saved picture to the label by MATLAB's bicubic, smoothing where it shrinks.
-    """
-    p = _probability(model, case, preprocessing, preprocessing.size, device).astype(float)
-    p = (p - p.min()) / np.ptp(p) if np.ptp(p) > 0 else p
-    grey = torch.from_numpy(np.round(p * 255))[None, None]
-    if grey.shape[-2:] != case.image.shape:
-        grey = interpolate(grey, size=case.image.shape, mode="bicubic", align_corners=False, antialias=True)
-    return grey[0, 0].round().clamp(0, 255).numpy() / 255
+    return infection_probability(_logits_at(model, case, preprocessing, size, device))[0].cpu().numpy()
 
 
 def _logits_at(model, case, preprocessing, size, device) -> Tensor:
@@ -138,6 +122,11 @@ def forward(model: nn.Module, x: Tensor) -> Tensor:
     with torch.inference_mode():
         out = model(x)
     return (out[0] if isinstance(out, tuple | list) else out).float()
+
+
+def infection_probability(logits: Tensor) -> Tensor:
+    """(B, K, H, W) -> probability of infection (B, H, W): the sigmoid, or the share of classes 1 and 2."""
+    return (logits.sigmoid()[:, 0] if logits.shape[1] == 1 else logits.softmax(1)[:, 1:3].sum(1)).clamp(0, 1)
 
 
 def classes_of(logits: Tensor) -> Tensor:

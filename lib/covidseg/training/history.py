@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from covidseg.errors import unknown_name
+from covidseg.text import csv_text
 from covidseg.training.recipes import Recipe
 
 __all__ = ["COLUMNS", "History", "best_epoch", "curves_csv"]
@@ -79,9 +78,4 @@ _LABELS = {"train_loss": "loss", "val_loss": "val loss", "val_miou": "val mIoU",
 
 def curves_csv(rows: list[dict]) -> bytes:
     """The rows as CSV, `COLUMNS` first."""
-    text = io.StringIO(newline="")
-    extra = [name for name in (rows[-1] if rows else {}) if name not in COLUMNS]
-    writer = csv.DictWriter(text, [*COLUMNS, *extra], restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return csv_text(rows, COLUMNS).encode()

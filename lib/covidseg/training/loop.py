@@ -15,22 +15,21 @@ from covidseg.data.case import Case
 from covidseg.errors import UserError
 from covidseg.files import make_folder
 from covidseg.progress import progress
-from covidseg.training.batches import SliceCache, Step
-from covidseg.training.checkpoints import keep_randomness
+from covidseg.training.batches import Step
+from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
 from covidseg.training.devices import Precision, as_user_error, join_team, memory_format
-from covidseg.training.evaluation import input_channels, validate
+from covidseg.training.evaluation import input_channels
 from covidseg.training.history import History, best_epoch
 from covidseg.training.interrupt import Interrupt
-from covidseg.training.objective import loss_for
 from covidseg.training.recipes import Recipe
 from covidseg.training.run_folder import RunFolder
-from covidseg.training.schedules import learning_rate
-from covidseg.training.soft_batches import batches_for
 
-__all__ = ["Run", "train"]
+__all__ = ["Training", "train"]
 
 LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each look waits for it
-SLOW_SAVE = 0.5  # seconds; checkpoints that take longer (Inf-Net's have 380 MB) are not written after every epoch
+SLOW_SAVE = (
+    0.5  # seconds; checkpoints that take longer (33 million parameters make 380 MB) are not written after every epoch
+)
 SAVE_SHARE = 0.1  # but as often as they take this share of the time
 
 
@@ -57,12 +56,12 @@ def train(
     """Train ``model`` in place by a recipe; it ends with the last epoch's weights, in eval mode, on ``device``.
 
     train_set, val_set : cases; slices, or volumes of which the infected slices are taken. train_set may also be any
-        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing``: `SoftBatches`, patches...
+        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing``, as a `Feed` makes it
     seed : order, augmentation, dropout. The first weights are the caller's: seed before building the model
     out : folder for last.pt (goes on from here), best.pt, curves.csv and run.json; None keeps all in memory
     resume : go on from out/last.pt if it is there; on a CPU the run then ends with the same bits as if never stopped
     name, options : how `create_model` built the model, so that the checkpoints can be loaded by themselves
-    loss : function (outputs, targets) -> scalar; by default the recipe's, see `loss_for`
+    loss : function (outputs, targets) -> scalar; by default the recipe's objective
     validation : function (model in eval mode) -> {"val_miou": ...} instead of the standard one
     precision : "float32", "bf16" or "fp16"; compile : torch.compile (minutes before the first step)
     micro_batch : at most so many slices at a time; their gradients add up to the batch's. BatchNorm sees the pieces
@@ -73,13 +72,12 @@ def train(
     is not finite, and memory that does not suffice.
     """
     team, device = join_team(device)
-    if min(1 if micro_batch is None else micro_batch, checkpoint_every) < 1:
-        raise UserError(f"micro_batch={micro_batch} and checkpoint_every={checkpoint_every} must be 1 or more.")
+    _at_least_one(micro_batch=micro_batch, checkpoint_every=checkpoint_every)
     settings, precision = {"precision": precision, "micro_batch": micro_batch}, Precision(precision, device)
     if out:
-        make_folder(out)  # before the cases are read: a folder that cannot be made is told at once
+        make_folder(out)  # before the cases are read: a folder that cannot be made is named at once
     with as_user_error(device, lambda: "the cases in memory"):
-        run = Run(model, train_set, val_set, recipe, seed, device, team, loss, validation)
+        run = Training(model, train_set, val_set, recipe, seed, device, team, loss, validation)
     run.files = RunFolder(out, name or type(model).__name__, options or {}, run, settings) if out else None
     with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
         if run.files:
@@ -99,18 +97,19 @@ def train(
     return run.finish()
 
 
-class Run:
+class Training:
     """A training under way: what changes from step to step, and the steps."""
 
     def __init__(self, model, train_set, val_set, recipe: Recipe, seed: int, device, team, loss, validation):
         self.model, self.recipe, self.seed, self.device, self.team = model.to(device), recipe, seed, device, team
         self.train_set, self.val_set = train_set, val_set
         ready = hasattr(train_set, "plan")
-        self.batches = train_set if ready else batches_for(train_set, recipe, seed, input_channels(model), device)
-        self.loss = loss or loss_for(recipe, model, self.batches, device)
+        channels = input_channels(model)
+        self.batches = train_set if ready else recipe.feed.batches(train_set, recipe, seed, channels, device)
+        self.loss = loss or recipe.objective.loss(model, self.batches, recipe, device)
         self.validation = validation or self._standard_validation(val_set)
         self.optimizer = _optimizer(model, recipe)
-        self.format, self.files, self.scaler, self.doing_now = memory_format(device), None, None, None
+        self.format, self.files, self.scaler_state, self.doing_now = memory_format(device), None, None, None
         self.iteration, self.rows, self.loss_sum = 0, [], torch.zeros((), device=device)
         self.best, self.best_is_new, self.seconds, self.clock = None, False, 0.0, perf_counter()
         self.saved_at, self.saving = self.clock, 0.0  # when the last checkpoint was written, and how long it took
@@ -118,9 +117,9 @@ class Run:
     def prepare(self, precision: Precision, compile: bool, micro_batch: int | None) -> None:
         """The network as the steps call it. After a resume, for the wrapped copies share the loaded weights."""
         self.autocast, self.micro_batch = precision.autocast, micro_batch
-        scaler_state, self.scaler = self.scaler, precision.scaler
-        if scaler_state:
-            self.scaler.load_state_dict(scaler_state)
+        self.scaler = precision.scaler
+        if self.scaler_state:
+            self.scaler.load_state_dict(self.scaler_state)
         self.model.to(memory_format=self.format)
         self.team_model = self.team.wrap(self.model, self.device)
         self.net = torch.compile(self.team_model) if compile else self.team_model
@@ -144,7 +143,7 @@ class Run:
     def learn(self, step: Step) -> None:
         """One optimiser step on one batch, in pieces if the memory wants it, shared with the team."""
         self.doing_now = step
-        lr = learning_rate(self.recipe, step.iteration, self.batches.steps_per_epoch)
+        lr = self.recipe.rate(step.iteration, self.batches.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.net.train()
@@ -161,9 +160,9 @@ class Run:
 
     def _backward(self, step: Step) -> Tensor:
         """Gradients of the whole batch's loss; returns that loss."""
-        mine = self.team.share(len(step.indices))
-        size = self.micro_batch or len(mine)
-        pieces = [self._load(step, mine[i : i + size]) for i in range(0, len(mine), size)]
+        share = self.team.share(len(step.indices))
+        size = self.micro_batch or len(share)
+        pieces = [self._load(step, share[i : i + size]) for i in range(0, len(share), size)]
         masses = [self._mass(target) for _, target in pieces]
         whole, value = self.team.total(sum(masses)), torch.zeros((), device=self.device)
         for number, ((x, target), mass) in enumerate(zip(pieces, masses, strict=True), 1):
@@ -198,7 +197,7 @@ class Run:
     def close_epoch(self) -> dict:
         """Validate, and add the epoch's row."""
         self.check_loss()
-        scores = self.team.told_by_leader(lambda: self.validation(self.model.eval()))
+        scores = self.team.from_leader(lambda: self.validation(self.model.eval()))
         steps = self.batches.steps_per_epoch
         spent, self.seconds, self.clock = self.seconds + perf_counter() - self.clock, 0.0, perf_counter()
         row = {"epoch": len(self.rows) + 1, "iteration": self.iteration, "lr": self.lr}
@@ -206,20 +205,40 @@ class Run:
         self.rows.append(row)
         self.loss_sum = torch.zeros_like(self.loss_sum)
         if best_epoch(self.rows) == len(self.rows):
-            self.best, self.best_is_new = self.state(), True
+            self.best, self.best_is_new = self.weights(), True
         return row
 
     def _standard_validation(self, val_set) -> Callable[[nn.Module], dict]:
         if val_set is None:
             return lambda model: {}
-        recipe, preprocessing = self.recipe, self.batches.preprocessing
-        cache = SliceCache(val_set, preprocessing.window, recipe.target, self.device, preprocessing.antialias)
-        size, batch = self.recipe.val_size, self.recipe.batch
-        return lambda model: validate(model, cache, self.batches.normalise, self.loss, size, batch)
+        return self.recipe.feed.validation(val_set, self.recipe, self.batches, self.loss, self.device)
 
-    def state(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, Tensor]:
         """A copy of the weights on the CPU."""
         return {k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()}
+
+    def snapshot(self) -> dict:
+        """Where this training stands, the weights apart; with these, `restore` goes on with the same bits."""
+        pending = self.best_is_new and best_epoch(self.rows) < len(self.rows)  # an epoch that best.pt does not hold yet
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "iteration": self.iteration,
+            "rows": self.rows,
+            "loss_sum": self.loss_sum.cpu(),
+            "seconds": self.seconds + perf_counter() - self.clock,
+            "random": random_state(self.device),
+            "best": self.best if pending else None,
+        }
+
+    def restore(self, weights: dict[str, Tensor], snapshot: dict) -> None:
+        """Stand where `snapshot` was taken; comes before `prepare`, which hands the scaler its state."""
+        self.model.load_state_dict(weights)
+        self.optimizer.load_state_dict(snapshot["optimizer"])
+        self.scaler_state = snapshot["scaler"]
+        self.iteration, self.rows, self.seconds = (snapshot[name] for name in ("iteration", "rows", "seconds"))
+        self.loss_sum = snapshot["loss_sum"].to(self.device)
+        set_random_state(snapshot["random"], self.device)
 
     def due(self) -> bool:
         """Whether the end of an epoch is written down: always, unless writing would take too much of the time."""
@@ -241,7 +260,7 @@ class Run:
         self.model.preprocessing = self.batches.preprocessing
         stopped = "early" if len(self.rows) < self.recipe.epochs else "finished"
         folder = self.files.folder if self.files else None
-        history = History(self.rows, self.recipe, folder, stopped, {"best": self.best, "last": self.state()})
+        history = History(self.rows, self.recipe, folder, stopped, {"best": self.best, "last": self.weights()})
         if self.files and self.team.leads:
             if self.best_is_new:  # a kill came between the last last.pt and its best.pt: no step is left to mend it
                 self.files.save_best()
@@ -256,10 +275,16 @@ class Run:
         return f"{min(self.micro_batch or count, count)} slices at {side} px at a time"
 
 
+def _at_least_one(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UserError(f"{name}={count} must be 1 or more.")
+
+
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     settings = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if {p.device.type for p in model.parameters()} <= {"cpu", "cuda"}:
-        settings["fused"] = True  # one kernel instead of ten for each of MiniSeg's 329 small tensors
+        settings["fused"] = True  # one kernel instead of ten for each of hundreds of small tensors
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **settings)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW

@@ -1,21 +1,25 @@
-"""What a training minimises."""
+"""Cross-entropy on class numbers, on every head: what a training minimises unless its paper says otherwise."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
-from covidseg.losses import class_weights_miniseg, cross_entropy, deep_supervision
-from covidseg.losses_soft import edge_bce, structure_loss
-from covidseg.training.recipes import Recipe
+from covidseg.losses import cross_entropy, deep_supervision, log_class_weights
+from covidseg.training.feeds import ClassNumbers, Slices
+from covidseg.training.parts import Feed, Objective
 
-__all__ = ["InfNetLoss", "MiniSegLoss", "has_edge_map", "loss_for"]
+__all__ = ["CrossEntropy", "SupervisedHeads", "has_edge_map"]
 
 
-class MiniSegLoss:
-    """Class-weighted cross-entropy on every head, added up by deep supervision (MiniSeg's code).
+class SupervisedHeads:
+    """Class-weighted cross-entropy on every head, added up by deep supervision.
 
     weight : one per class, or None; aux_weights : main output first
     """
@@ -34,52 +38,32 @@ class MiniSegLoss:
         return self.weight.to(target.device)[target].sum()
 
 
-class InfNetLoss:
-    """L_seg on every map of the infection and the edge's BCE, each with weight 1 (Inf-Net, Section III-E; code).
+@dataclass(frozen=True)
+class CrossEntropy(Objective):
+    """class_weights : weigh classes by 1 / ln(1.10 + p_c), see `log_class_weights`; aux_weights : main output first."""
 
-    bce : "weighted" (paper) or "plain" (what the published code computes), see `covidseg.losses_soft`
-    edge : whether the last auxiliary output is an edge map (`has_edge_map`); other networks have none
+    kind: ClassVar[str] = "cross_entropy"
+    feed: ClassVar[type[Feed]] = Slices
+    takes: ClassVar[type[Feed]] = ClassNumbers
+    class_weights: bool = True
+    aux_weights: tuple[float, ...] = (1.0, 0.4, 0.4, 0.4)
 
-    loss(outputs, target): outputs (S_3, [S_4, S_5, S_g, S_e]) as Inf-Net in train() gives them, fewer where an option
-    leaves some out, or one tensor; each (B, 1, H, W), or (B, 2, H, W) with the background first. target (B, 2, H, W):
-    soft mask and edge; or (B, H, W) for the maps of a network in eval(), which has no edge map.
-    Every image weighs the same, so pieces of a batch count by their number of images, as the loop has it by default.
-    Raises UserError for outputs and targets that do not fit, and for a target without edge where there is an edge map.
-    """
+    def __post_init__(self):
+        object.__setattr__(self, "aux_weights", tuple(float(w) for w in self.aux_weights))  # JSON gives lists
 
-    def __init__(self, bce: str = "weighted", edge: bool = False):
-        self.bce, self.edge = bce, edge
-
-    def __call__(self, outputs, target: Tensor) -> Tensor:
-        maps = [outputs] if torch.is_tensor(outputs) else [outputs[0], *outputs[1]]
-        maps = [S.float() for S in maps]
-        mask, edge = (target[:, :1], target[:, 1:]) if target.ndim == 4 else (target, None)
-        total = 0
-        if self.edge and len(maps) > 1:
-            if edge is None or not edge.shape[1]:
-                raise UserError("The edge map has nothing to learn from: the target needs a mask and an edge channel.")
-            total = edge_bce(maps.pop(), edge)
-        return total + structure_loss(maps, mask, self.bce)
+    def loss(self, model, batches, recipe, device) -> SupervisedHeads:
+        """Raises UserError for a network with an edge map: its last output would learn the mask."""
+        if has_edge_map(model):
+            raise UserError(
+                f"Recipe {recipe.name!r} teaches every output the mask, but this network's last one is an edge map: "
+                "take one of its own paper's recipes, or build it with ea=False."
+            )
+        weight = None
+        if self.class_weights:
+            weight = log_class_weights(batches.cache.class_fractions(recipe.feed.num_classes)).to(device)
+        return SupervisedHeads(weight, self.aux_weights)
 
 
 def has_edge_map(model: nn.Module) -> bool:
     """Whether a network's last auxiliary output in train() is an edge map."""
     return "S_e" in model.named_maps() if hasattr(model, "named_maps") else False
-
-
-def loss_for(recipe: Recipe, model: nn.Module, batches, device) -> MiniSegLoss | InfNetLoss:
-    """The loss a recipe asks for. Raises UserError for MiniSeg's on a network with an edge map: it would learn lesions.
-
-    batches : of the training, for the class weights of the fold
-    """
-    if recipe.soft:
-        return InfNetLoss("weighted" if recipe.loss == "infnet" else "plain", has_edge_map(model))
-    if has_edge_map(model):
-        raise UserError(
-            f"Recipe {recipe.name!r} teaches every output the mask, but this network's last one is an edge map: take "
-            "one of Inf-Net's recipes, e.g. infnet_lesson, or a network with ea=False."
-        )
-    weight = None
-    if recipe.class_weights:
-        weight = class_weights_miniseg(batches.cache.class_fractions(recipe.num_classes)).to(device)
-    return MiniSegLoss(weight, recipe.aux_weights)

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import perf_counter
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.provenance import peak_memory_mb, provenance
-from covidseg.training.checkpoints import (
-    fits_model,
-    load_checkpoint,
-    random_state,
-    save_checkpoint,
-    set_random_state,
-)
+from covidseg.text import plain
+from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint
 from covidseg.training.history import History, best_epoch, curves_csv
 
 __all__ = ["RunFolder"]
@@ -54,15 +48,10 @@ class RunFolder:
         self._same_run(record)
         state = record["training"]
         self.earlier = state.get("provenance")
-        run.model.load_state_dict(record["state"])
-        run.optimizer.load_state_dict(state["optimizer"])
-        run.scaler = state["scaler"]  # `prepare` hands it to the scaler
-        run.iteration, run.rows, run.seconds = state["iteration"], state["rows"], state["seconds"]
-        run.loss_sum = state["loss_sum"].to(run.device)
+        run.restore(record["state"], state)
         if run.rows:
             run.best = self._best_state(record["state"], state.get("best"))
             write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
-        set_random_state(state["random"], run.device)
 
     def _best_state(self, last_state: dict, pending: dict | None) -> dict:
         """What best.pt holds, or should hold, if a kill came between last.pt and best.pt: the last epoch's weights.
@@ -78,32 +67,21 @@ class RunFolder:
     def _same_run(self, record: dict) -> None:
         way_out = "choose another folder, or begin afresh with resume=False"
         if (record["model"], record["options"]) != (self.name, self.options):
-            theirs = f"{record['model']} {record['options'] or ''}".strip()
-            raise UserError(f"{self.last} belongs to another network ({theirs}): {way_out}.")
+            stored = f"{record['model']} {record['options'] or ''}".strip()
+            raise UserError(f"{self.last} belongs to another network ({stored}): {way_out}.")
         fits_model(self.last, record["state"], self.run.model)
-        theirs, mine = _flat(record["training"]["identity"]), _flat(self.identity)
-        for key in dict.fromkeys([*mine, *theirs]):
-            if theirs.get(key) != mine.get(key):
+        stored, current = _flat(record["training"]["identity"]), _flat(self.identity)
+        for key in dict.fromkeys([*current, *stored]):
+            if stored.get(key) != current.get(key):
                 raise UserError(
-                    f"{self.last} belongs to another run: {key} is {_short(theirs.get(key))} there, "
-                    f"{_short(mine.get(key))} here; {way_out}."
+                    f"{self.last} belongs to another run: {key} is {_short(stored.get(key))} there, "
+                    f"{_short(current.get(key))} here; {way_out}."
                 )
 
     def save_last(self) -> None:
         run = self.run
-        training = {
-            "identity": self.identity,
-            "provenance": self.begun["provenance"],
-            "optimizer": run.optimizer.state_dict(),
-            "scaler": run.scaler.state_dict(),
-            "iteration": run.iteration,
-            "rows": run.rows,
-            "loss_sum": run.loss_sum.cpu(),
-            "seconds": run.seconds + perf_counter() - run.clock,
-            "random": random_state(run.device),
-            "best": run.best if run.best_is_new and best_epoch(run.rows) < len(run.rows) else None,
-        }
-        self._save(self.last, run.state(), run.rows[-1] if run.rows else {}, training)
+        training = {"identity": self.identity, "provenance": self.begun["provenance"]} | run.snapshot()
+        self._save(self.last, run.weights(), run.rows[-1] if run.rows else {}, training)
         write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
 
     def save_best(self) -> None:
@@ -131,7 +109,7 @@ class RunFolder:
         self._write_record({"state": history.stopped, "selections": rules, "cost": cost})
 
     def _write_record(self, more: dict) -> None:
-        text = json.dumps(_without_nan(self.begun | more), indent=1, allow_nan=False) + "\n"
+        text = json.dumps(plain(self.begun | more), indent=1, allow_nan=False) + "\n"
         write_atomically(self.record, lambda file: file.write(text.encode()))
 
 
@@ -149,12 +127,3 @@ def _flat(values: dict, prefix: str = "") -> dict:
 
 def _short(value) -> str:
     return f"{value[:8]}..." if isinstance(value, str) and len(value) > 20 else repr(value)
-
-
-def _without_nan(value):
-    """JSON has no NaN: an undefined score is null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value

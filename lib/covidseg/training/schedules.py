@@ -1,47 +1,49 @@
-"""Learning rates as plain functions of the iteration: nothing to keep, so nothing to lose when a run is resumed."""
+"""How the learning rate falls: `Poly`, `Stairs` or not at all; a paper may bring a schedule of its own."""
 
-from covidseg.training.recipes import Recipe
+from __future__ import annotations
 
-__all__ = ["compounding", "learning_rate", "poly", "step"]
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from covidseg.training.parts import Schedule
+
+__all__ = ["Constant", "Poly", "Stairs"]
 
 
-def poly(lr: float, iteration: int, total: int, power: float) -> float:
-    """lr * (1 - it / T)^power: MiniSeg, "Implementation details".
+@dataclass(frozen=True)
+class Poly(Schedule):
+    """lr * (1 - it / T)^power, it running through all passes of all T iterations of the training.
 
-    iteration : 0-based, running through all passes of all epochs; total : T, iterations of the whole training
+    >>> round(Poly(0.9).rate(1e-3, iteration=2400, steps_per_epoch=60, epochs=80), 6)  # half way: 1e-3 * 0.5^0.9
+    0.000536
     """
-    return lr * (1 - iteration / total) ** power
+
+    kind: ClassVar[str] = "poly"
+    power: float = 0.9
+
+    def rate(self, lr, iteration, steps_per_epoch, epochs):
+        return lr * (1 - iteration / (epochs * steps_per_epoch)) ** self.power
 
 
-def step(lr: float, epoch: int, every: int, factor: float) -> float:
-    """lr * factor^(epoch div every): the other mode of MiniSeg's code (0.5 every 100 epochs, so never in 80)."""
-    return lr * factor ** (epoch // every)
+@dataclass(frozen=True)
+class Stairs(Schedule):
+    """lr * factor^(epoch div every), epochs counted from 0."""
+
+    kind: ClassVar[str] = "step"
+    keys: ClassVar[Mapping[str, str]] = {"every": "step_epochs", "factor": "step_factor"}
+    every: int = 100
+    factor: float = 0.5
+
+    def rate(self, lr, iteration, steps_per_epoch, epochs):
+        return lr * self.factor ** (iteration // steps_per_epoch // self.every)
 
 
-def compounding(lr: float, epoch: int, every: int, factor: float) -> float:
-    """lr * product of factor^(k div every) for k = 1..epoch: Inf-Net's code, which decays the rate it decayed before.
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same rate from the first step to the last."""
 
-    epoch : counted from 1, as there. The exponents add up: 0 for the first ``every`` - 1 epochs, then 1, 2, 3, ...,
-    and two more with each epoch after 2 * ``every`` - 1. The text has a constant rate.
+    kind: ClassVar[str] = "constant"
 
-    >>> [f"{compounding(1e-4, epoch, 50, 0.1):.0e}" for epoch in (49, 50, 51, 52, 99)]
-    ['1e-04', '1e-05', '1e-06', '1e-07', '1e-54']
-    """
-    rounds, rest = divmod(epoch, every)
-    return lr * factor ** (every * rounds * (rounds - 1) // 2 + rounds * (rest + 1))
-
-
-def learning_rate(recipe: Recipe, iteration: int, steps_per_epoch: int) -> float:
-    """Learning rate of one iteration (0-based, over the whole training).
-
-    >>> from covidseg.training.recipes import MINISEG
-    >>> learning_rate(MINISEG, 0, 60), round(learning_rate(MINISEG, 2400, 60), 6)  # half way: 1e-3 * 0.5^0.9
-    (0.001, 0.000536)
-    """
-    if recipe.schedule == "poly":
-        return poly(recipe.lr, iteration, recipe.epochs * steps_per_epoch, recipe.power)
-    if recipe.schedule == "step":
-        return step(recipe.lr, iteration // steps_per_epoch, recipe.step_epochs, recipe.step_factor)
-    if recipe.schedule == "compounding":
-        return compounding(recipe.lr, iteration // steps_per_epoch + 1, recipe.step_epochs, recipe.step_factor)
-    return recipe.lr
+    def rate(self, lr, iteration, steps_per_epoch, epochs):
+        return lr

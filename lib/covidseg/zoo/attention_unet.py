@@ -9,7 +9,7 @@ from torch import Tensor, cat, nn
 
 from covidseg.nn.layers import Contracting, Double, UpConv, pointwise, refuse_smaller
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import U_DEPTH, configured, u_channels
+from covidseg.zoo._configs import U_DEPTH, configured, u_channels
 
 FINEST = 32  # inner channels of the finest gate: 32 in the code at every width, where the rule would say width / 2
 

@@ -11,7 +11,7 @@ from covidseg.backbones import trunk
 from covidseg.errors import unknown_name
 from covidseg.nn.layers import ASPP, ConvBNReLU, corner_resize
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import configured
+from covidseg.zoo._configs import configured
 
 RATES = {16: (6, 12, 18), 8: (12, 24, 36)}  # DeepLabv3, section 3.3: doubled where the stride is halved
 LOW = 48  # channels left of the low-level feature (Table 1)

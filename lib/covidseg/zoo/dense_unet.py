@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from covidseg.backbones import trunk
 from covidseg.nn.layers import ConvBNReLU, nearest_resize, pointwise, refuse_smaller
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import configured
+from covidseg.zoo._configs import configured
 
 LAST = 64  # channels at full size
 

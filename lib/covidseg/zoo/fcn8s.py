@@ -11,7 +11,7 @@ from covidseg.backbones import trunk
 from covidseg.errors import UserError
 from covidseg.nn.layers import ConvBNReLU, pointwise, refuse_smaller, resize
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import configured
+from covidseg.zoo._configs import configured
 
 
 def bilinear_kernel(kernel: int) -> Tensor:

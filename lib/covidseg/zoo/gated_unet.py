@@ -14,7 +14,7 @@ from torch import Tensor, cat, nn
 from covidseg.errors import UserError
 from covidseg.nn.layers import Contracting, ConvBNReLU, Double, pointwise, refuse_smaller, resize
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import U_DEPTH, configured, u_channels
+from covidseg.zoo._configs import U_DEPTH, configured, u_channels
 
 
 class GridAttention(nn.Module):

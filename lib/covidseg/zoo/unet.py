@@ -10,7 +10,7 @@ from torch import Tensor, cat, nn
 from covidseg.errors import unknown_name
 from covidseg.nn.layers import Contracting, Double, UpConv, corner_resize, refuse_smaller
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import U_DEPTH, configured, u_channels
+from covidseg.zoo._configs import U_DEPTH, configured, u_channels
 
 UPS = ("bilinear", "conv")
 

@@ -9,7 +9,7 @@ from torch import Tensor, cat, nn
 
 from covidseg.nn.layers import Contracting, Double, corner_resize, refuse_smaller
 from covidseg.nn.registry import register
-from covidseg.zoo.configs import U_DEPTH, configured, u_channels
+from covidseg.zoo._configs import U_DEPTH, configured, u_channels
 
 
 class UNetPlusPlus(nn.Module):

@@ -16,10 +16,10 @@ import torch
 from covidseg.data import Case, load_dataset
 from covidseg.nn import create_model
 from covidseg.nn.weights import save_weights
+from covidseg.papers.miniseg.recipes import PHANTOM
 from covidseg.papers.miniseg.weights import BUNDLED
 from covidseg.training.evaluation import evaluate
 from covidseg.training.loop import train
-from covidseg.training.recipes import PHANTOM
 
 SIZE = 256
 SETS = ({"view": "lungs", "n": 600}, {"view": "any", "n": 300})  # most real slices to be met are cut to the lungs

@@ -11,9 +11,10 @@ from torch import nn
 
 from covidseg.data.transforms import Preprocessing, Window
 from covidseg.errors import UserError, unknown_name
-from covidseg.fetch.sources import fetch_file
-from covidseg.nn.registry import create_model
+from covidseg.fetch.catalog import source
+from covidseg.fetch.sources import fetch_file, roots
 from covidseg.nn.weights import LoadedWeights, load_weights, read_tensors
+from covidseg.papers.miniseg.network import MiniSeg
 
 __all__ = ["LICENCE", "NAMES", "load_official", "rename", "weights"]
 
@@ -86,7 +87,7 @@ def _inner_names(ours: str) -> dict[str, str] | None:
     return None
 
 
-def load_official(name: str = "miniseg", dataset: str = "CT100", fold: int = 1) -> nn.Module:
+def load_official(dataset: str = "CT100", fold: int = 1) -> nn.Module:
     """The authors' network for one data set and fold (1..5), in eval mode.
 
     From the mirror (COVIDSEG_MIRROR), the download folder, or the authors' repository; the sha256 is checked.
@@ -94,14 +95,12 @@ def load_official(name: str = "miniseg", dataset: str = "CT100", fold: int = 1) 
     statistics, which are our estimate (see ESTIMATED): the authors did not publish theirs.
     Raises UnknownName for a wrong name, UserError where the file cannot be had.
     """
-    if name != "miniseg":
-        raise unknown_name("model with published weights", name, ["miniseg"])
     if dataset not in DATASETS:
         raise unknown_name("data set with MiniSeg weights", dataset, DATASETS)
     if fold not in FOLDS:
         raise unknown_name(f"fold of {dataset}", fold, FOLDS)
     path = fetch_file("miniseg-weights", f"Pretrained/COVID-19-{dataset}/MiniSeg_CrossVal{fold}.pth")
-    model = create_model(name)
+    model = MiniSeg()
     try:
         model.load_state_dict(rename(read_tensors(path)))
     except (KeyError, RuntimeError, AttributeError) as error:
@@ -111,9 +110,9 @@ def load_official(name: str = "miniseg", dataset: str = "CT100", fold: int = 1) 
 
 
 def weights(name: str = "CT100") -> LoadedWeights:
-    """Weights by the name a user types: "CT100" (its fold 1), "P9-3", "phantom" (shipped), or a file.
+    """Weights by the name a user types: "CT100" (its fold 1), "P9-3", or "phantom" (shipped).
 
-    Raises UnknownName with the nearest name, UserError for a file that holds no weights.
+    Raises UnknownName with the nearest name, UserError where the file cannot be had.
     """
     if name == "phantom":
         return load_weights(BUNDLED)
@@ -121,8 +120,14 @@ def weights(name: str = "CT100") -> LoadedWeights:
     if dataset in DATASETS and name in NAMES:
         fold = int(fold or 1)
         label = f"MiniSeg, the authors' weights, {dataset} fold {fold}"
-        model = load_official("miniseg", dataset, fold)
+        model = load_official(dataset, fold)
         return LoadedWeights(model, model.preprocessing, label, LICENCE)
-    if Path(name).suffix or Path(name).exists():
-        return load_weights(name)
     raise unknown_name("set of weights", name, NAMES)
+
+
+def at_hand() -> tuple[str, str]:
+    """The authors' CT100 weights if they lie in the mirror or among the downloads, else the shipped ones; and why."""
+    places = roots(source("miniseg-weights").folder)
+    if any((place / "Pretrained/COVID-19-CT100/MiniSeg_CrossVal1.pth").is_file() for place in places):
+        return "CT100", "the authors' weights are on this machine"
+    return "phantom", "trained on synthetic phantoms only; for the authors' weights give --weights CT100"

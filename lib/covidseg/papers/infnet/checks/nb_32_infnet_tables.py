@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from covidseg.fetch.catalog import data_file
-from covidseg.metrics.infnet import curves
+from covidseg.papers.infnet.protocol import curves
 
 MEASURES = ("dice", "sen", "spec", "s_alpha", "e_phi_mean", "mae")
 

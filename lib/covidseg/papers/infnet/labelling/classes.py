@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from covidseg.data.transforms import Preprocessing, resize_image, to_grey
+from covidseg.device import choose_device
 from covidseg.errors import UserError
-from covidseg.inference import choose_device, to_native
+from covidseg.inference import to_native
 from covidseg.metrics import Scores, segmentation_scores
 from covidseg.papers.infnet.labelling.inputs import assemble, check_prior
 from covidseg.papers.infnet.labelling.targets import CLASSES, three_classes

@@ -58,8 +58,8 @@ class GuidedSlice:
     def __post_init__(self):
         for name in ("classes", "prior") if self.prior is not None else ("classes",):
             if np.shape(getattr(self, name)) != np.shape(self.grey):
-                theirs = np.shape(getattr(self, name))
-                raise UserError(f"Slice {self.id}: the {name} is {theirs}, the picture {np.shape(self.grey)}.")
+                shape = np.shape(getattr(self, name))
+                raise UserError(f"Slice {self.id}: the {name} is {shape}, the picture {np.shape(self.grey)}.")
         if np.max(self.classes) >= len(CLASSES):
             raise UserError(f"Slice {self.id}: class {np.max(self.classes)} is none of 0, 1, 2.")
         if self.prior is not None:
@@ -196,8 +196,9 @@ class MultiClassBatches(SliceBatches):
         targets: str = "true",
         device="cpu",
     ):
-        if recipe.augment == "wide" or (targets == "published" and recipe.augment != "none"):
-            raise UserError(f"Recipe {recipe.name!r}: augment={recipe.augment!r} does not fit labelling: use 'none'.")
+        augment = recipe.feed.augment
+        if augment == "wide" or (targets == "published" and augment != "none"):
+            raise UserError(f"Recipe {recipe.name!r}: augment={augment!r} does not fit labelling: use 'none'.")
         super().__init__(_Cache(slices, targets, recipe.antialias, device), recipe, preprocessing, seed, channels)
         _shares(channels, self.cache.guided)
 

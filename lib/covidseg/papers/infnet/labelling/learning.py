@@ -11,15 +11,18 @@ from torch import Tensor, nn
 
 from covidseg.data.transforms import Scale
 from covidseg.errors import UserError, unknown_name
-from covidseg.losses import class_weights_miniseg, cross_entropy
+from covidseg.losses import cross_entropy, log_class_weights
 from covidseg.metrics.overlap import mean_iou
 from covidseg.papers.infnet.labelling.inputs import TARGETS, GuidedSlice, MultiClassBatches
 from covidseg.papers.infnet.labelling.targets import CLASSES, one_hot
 from covidseg.training.batches import fit_preprocessing
 from covidseg.training.evaluation import forward, input_channels
+from covidseg.training.feeds import Slices
 from covidseg.training.history import History
 from covidseg.training.loop import train
+from covidseg.training.objective import CrossEntropy
 from covidseg.training.recipes import Recipe
+from covidseg.training.schedules import Constant, Poly
 
 __all__ = [
     "LESSON",
@@ -58,7 +61,7 @@ class MultiClassLoss:
         return LOSSES[self.kind](logits, target)
 
     def mass(self, target: Tensor) -> Tensor:
-        """What a piece of a batch counts: its slices, or the weights of its pixels (see `MiniSegLoss.mass`)."""
+        """What a piece of a batch counts: its slices, or the weights of its pixels (see `SupervisedHeads.mass`)."""
         if self.weight is None:
             return torch.tensor(float(len(target)), device=target.device)
         return self.weight.to(target.device)[target].sum()
@@ -93,13 +96,13 @@ class Setting:
             raise unknown_name("kind of target", self.targets, TARGETS)
         if self.targets == "published" and self.loss != "bce":
             raise UserError("A published target marks no class or two in some pixels: only loss='bce' can learn it.")
-        if self.recipe.class_weights and self.loss != "cross-entropy":
-            raise UserError(f"Recipe {self.recipe.name!r}: class_weights belong to loss='cross-entropy' alone.")
-        if self.recipe.statistics == "fold" or self.recipe.soft:
+        if self.recipe.statistics == "fold" or not isinstance(self.recipe.feed, Slices):
             raise UserError(
                 f"Recipe {self.recipe.name!r} is none for labelling: it needs statistics 'imagenet' or 'neutral' and "
                 "classes as target."
             )
+        if self.recipe.objective.class_weights and self.loss != "cross-entropy":
+            raise UserError(f"Recipe {self.recipe.name!r}: class_weights belong to loss='cross-entropy' alone.")
 
 
 RELEASED = Setting(
@@ -107,10 +110,11 @@ RELEASED = Setting(
         name="multiclass_released",
         optimizer="sgd", lr=1e-2, momentum=0.7,          # code; see PAPER
         epochs=200, batch=16, drop_last=False,           # code
-        schedule="constant",                             # code
+        schedule=Constant(),                             # code
         scales=(Scale(352, 0),), val_size=352,           # code; the paper has 512
-        augment="none", statistics="imagenet",           # code
-        target="classes", class_weights=False, aux_weights=(1.0,),
+        statistics="imagenet",                           # code
+        feed=Slices(augment="none", target="classes"),
+        objective=CrossEntropy(class_weights=False, aux_weights=(1.0,)),
     ),
     loss="bce", targets="published",                     # code: interpolated masks, shifted one-hot
 )  # fmt: skip
@@ -133,8 +137,10 @@ SHORT = Setting(
     recipe=replace(
         RELEASED.recipe,
         name="multiclass_short",                         # ours: real slices on a CPU
-        optimizer="adam", lr=5e-3, schedule="poly", epochs=40, batch=8,
-        scales=(Scale(192, 8),), val_size=192, antialias=True, augment="miniseg", class_weights=True,
+        optimizer="adam", lr=5e-3, schedule=Poly(), epochs=40, batch=8,
+        scales=(Scale(192, 8),), val_size=192, antialias=True,
+        feed=Slices(augment="miniseg", target="classes"),
+        objective=CrossEntropy(class_weights=True, aux_weights=(1.0,)),
     ),
 )  # fmt: skip
 LESSON = replace(
@@ -172,10 +178,10 @@ def train_labelling(
     recipe, channels = setting.recipe, input_channels(model)
     preprocessing = fit_preprocessing((), recipe)
     batches = MultiClassBatches(slices, recipe, preprocessing, seed, channels, targets=setting.targets)
-    weight = class_weights_miniseg(batches.cache.class_fractions()) if recipe.class_weights else None
+    weight = log_class_weights(batches.cache.class_fractions()) if recipe.objective.class_weights else None
     loss = MultiClassLoss(setting.loss, weight)
     if scored is not None:
-        unchanged = replace(recipe, augment="none")
+        unchanged = replace(recipe, feed=replace(recipe.feed, augment="none"))
         held = MultiClassBatches(scored, unchanged, preprocessing, seed, channels)
         options["validation"] = partial(_validate, held, loss)
     return train(model, batches, None, recipe, seed=seed, loss=loss, **options)

@@ -2,7 +2,8 @@
 
 >>> from covidseg import create_model, load_dataset
 >>> from covidseg.papers.infnet.semi import LESSON, label_pool, train_semi, unlabelled_slices
->>> from covidseg.training import INFNET_LESSON, soft_slices, train
+>>> from covidseg.papers.infnet import INFNET_LESSON, soft_slices
+>>> from covidseg.training import train
 >>> doctors = load_dataset("phantom", split="train", n=10, size=96)
 >>> pool = unlabelled_slices(load_dataset("phantom", split="train", n=60, size=96, seed=1))  # doctest: +SKIP
 >>> teacher = create_model("infnet_resnet50")                                               # doctest: +SKIP

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from covidseg.data.edges import edge_map
 from covidseg.data.layouts import stored_upside_down
 from covidseg.data.transforms import resize_image, resize_mask, to_grey
 from covidseg.errors import UserError
+from covidseg.papers.infnet.edges import edge_map
+from covidseg.papers.infnet.feed import SoftSlice
 from covidseg.papers.infnet.semi.labels import LazySlices
 from covidseg.papers.infnet.semi.pool import Unlabelled
-from covidseg.training.soft_batches import SoftSlice
 
 __all__ = ["FIRST", "authors_pool", "authors_pseudo_labels", "expert_masks", "locate"]
 

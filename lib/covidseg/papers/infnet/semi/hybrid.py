@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from covidseg.data.transforms import Preprocessing
+from covidseg.papers.infnet.feed import SoftBatches, SoftSlice
 from covidseg.training.batches import Step, fit_preprocessing, plan_epoch, steps_of_pass
 from covidseg.training.recipes import Recipe
-from covidseg.training.soft_batches import SoftBatches, SoftSlice
 
 __all__ = ["HybridBatches", "preprocessing_for"]
 
@@ -52,7 +52,8 @@ class HybridBatches(SoftBatches):
         """All steps of an epoch (0-based)."""
         if self.steps is None:
             return super().plan(epoch)
-        passes = (step for number in count() for step in plan_epoch(len(self), self.recipe, self.seed, number))
+        order = self.recipe.feed.order
+        passes = (s for n in count() for s in plan_epoch(len(self), self.recipe, self.seed, n, order))
         first = epoch * self.steps
         return [step._replace(iteration=n) for n, step in enumerate(islice(passes, first, first + self.steps), first)]
 

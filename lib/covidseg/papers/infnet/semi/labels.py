@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from covidseg.data.edges import edge_map
 from covidseg.errors import UserError
 from covidseg.files import write_atomically, write_text
-from covidseg.training.soft_batches import SoftSlice
+from covidseg.papers.infnet.edges import edge_map
+from covidseg.papers.infnet.feed import SoftSlice
 
 __all__ = [
     "LazySlices",

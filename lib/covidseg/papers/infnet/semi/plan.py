@@ -20,7 +20,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from covidseg.errors import UserError
-from covidseg.training.recipes import INFNET_LESSON, INFNET_QUICK, INFNET_RELEASED, Recipe
+from covidseg.papers.infnet.feed import is_soft
+from covidseg.papers.infnet.recipes import INFNET_CONSTANT, INFNET_LESSON, INFNET_QUICK
+from covidseg.training.recipes import Recipe
+from covidseg.training.schedules import Constant
 
 __all__ = ["AS_RUN", "FAST", "LESSON", "PLANS", "QUICK", "Plan", "rounds_of", "steps_as_run", "steps_of"]
 
@@ -49,7 +52,7 @@ class Plan:
     def __post_init__(self):
         if self.group < 1 or (self.steps is not None and self.steps < 1):
             raise UserError(f"Plan {self.name!r}: group={self.group} and steps={self.steps} must be 1 or more.")
-        if not self.recipe.soft:
+        if not is_soft(self.recipe):
             raise UserError(
                 f"Plan {self.name!r}: recipe {self.recipe.name!r} has no soft masks; take one of Inf-Net's."
             )
@@ -65,10 +68,10 @@ AS_RUN = Plan(
     name="as run",
     group=5,                                    # paper and code: K = 5, so 320 rounds for 1,600 slices
     recipe=replace(
-        INFNET_RELEASED,
+        INFNET_CONSTANT,
         name="infnet_pseudo",
         epochs=9, lr=3e-4, batch=16,            # code: the loop counts 1 to 9; paper: batch 16
-        schedule="constant",                    # code: its decay begins at epoch 50
+                                                # code: its decay begins at epoch 50, so the rate is constant
     ),
     after_last=True, stretch=True,              # code
 )  # fmt: skip
@@ -83,13 +86,13 @@ LESSON = replace(
     FAST,
     name="lesson",                              # ours: phantoms, a minute on a CPU
     group=20, steps=24,
-    recipe=replace(INFNET_LESSON, name="infnet_pseudo_lesson", epochs=1, lr=3e-4, schedule="constant"),
+    recipe=replace(INFNET_LESSON, name="infnet_pseudo_lesson", epochs=1, lr=3e-4, schedule=Constant()),
 )  # fmt: skip
 QUICK = replace(
     LESSON,
     name="quick",
     group=4, steps=4,
-    recipe=replace(INFNET_QUICK, name="infnet_pseudo_quick", epochs=1, lr=3e-4, schedule="constant"),
+    recipe=replace(INFNET_QUICK, name="infnet_pseudo_quick", epochs=1, lr=3e-4, schedule=Constant()),
 )  # fmt: skip
 PLANS = {plan.name: plan for plan in (AS_RUN, FAST, LESSON, QUICK)}
 

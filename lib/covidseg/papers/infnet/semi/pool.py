@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from covidseg.data.case import Case
 from covidseg.data.transforms import LUNG, Preprocessing, Window, resize_image, to_grey
+from covidseg.device import choose_device
 from covidseg.errors import UserError
-from covidseg.inference import choose_device
 from covidseg.training.batches import finite_image, generator_for, normalised, slices_of
-from covidseg.training.evaluation import forward, input_channels
+from covidseg.training.evaluation import forward, infection_probability, input_channels
 
 __all__ = ["Group", "Unlabelled", "groups_of", "soft_maps", "unlabelled_slices"]
 
@@ -87,5 +87,4 @@ def _input(grey: np.ndarray, preprocessing: Preprocessing) -> Tensor:
 
 def _probability(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
     logits = logits if logits.shape[-2:] == shape else resize_image(logits, shape)
-    p = logits.sigmoid()[0, 0] if logits.shape[1] == 1 else logits.softmax(1)[0, 1:3].sum(0)
-    return p.clamp(0, 1).cpu().numpy()
+    return infection_probability(logits)[0].cpu().numpy()

@@ -11,19 +11,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from covidseg.device import choose_device
 from covidseg.errors import UserError
 from covidseg.files import make_folder, write_atomically, write_text
 from covidseg.nn.weights import read_tensors
+from covidseg.papers.infnet.feed import SoftSlice
 from covidseg.papers.infnet.semi.hybrid import HybridBatches, preprocessing_for
 from covidseg.papers.infnet.semi.labels import PseudoLabel, make_label, read_round, weights_hash, write_round
 from covidseg.papers.infnet.semi.plan import AS_RUN, Plan
 from covidseg.papers.infnet.semi.pool import Group, Unlabelled, groups_of, soft_maps
 from covidseg.progress import progress
 from covidseg.training.batches import generator_for
-from covidseg.training.devices import choose_device
 from covidseg.training.evaluation import input_channels
 from covidseg.training.loop import train
-from covidseg.training.soft_batches import SoftSlice
 
 __all__ = ["label_pool"]
 
@@ -82,9 +82,10 @@ def label_pool(
 def _first_set(model: nn.Module, labelled: Iterable[SoftSlice], plan: Plan, seed: int) -> HybridBatches:
     """The doctors' slices, resized as the plan's recipe has it and normalised as the model is used to."""
     preprocessing, recipe = preprocessing_for(model, plan.recipe), plan.recipe
-    if preprocessing.size != recipe.base_side:
+    side = recipe.feed.base_side
+    if preprocessing.size != side:
         raise UserError(
-            f"The model was trained at {preprocessing.size} px, plan {plan.name!r} fine-tunes at {recipe.base_side}: "
+            f"The model was trained at {preprocessing.size} px, plan {plan.name!r} fine-tunes at {side}: "
             "give the plan a recipe at the model's side, `replace(plan, recipe=at_side(plan.recipe, side))`."
         )
     hybrid = HybridBatches(labelled, recipe, preprocessing, seed, input_channels(model))
@@ -143,13 +144,13 @@ class _Folder:
         else:
             write_text(self.plan, text)
 
-    def _same_run(self, mine: dict) -> None:
+    def _same_run(self, current: dict) -> None:
         try:
-            theirs = json.loads(self.plan.read_text(encoding="utf-8"))
+            stored = json.loads(self.plan.read_text(encoding="utf-8"))
         except ValueError:
             raise UserError(f"{self.plan} is damaged: choose another folder, or delete this one.") from None
-        for name in mine:
-            if theirs.get(name) != mine[name]:
+        for name in current:
+            if stored.get(name) != current[name]:
                 raise UserError(f"{self.folder} belongs to another run: its {name} differs; choose another folder.")
 
     def read(self, number: int) -> list[PseudoLabel] | None:

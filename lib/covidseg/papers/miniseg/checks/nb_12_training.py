@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from covidseg.training import MINISEG, MiniSegLoss, learning_rate
+from covidseg.papers.miniseg.recipes import MINISEG
+from covidseg.training import SupervisedHeads, learning_rate
 
 # ------------------------------------------------------------------------------------- 1: the rate at an iteration
 
@@ -93,7 +94,7 @@ def accumulation(answer) -> str:
         (5, 2, None, "the last piece holds one slice, the others two: they cannot all count the same"),
         (6, 2, torch.tensor([1.4, 6.0]), "with class weights a share is criterion.mass(piece) / criterion.mass(batch)"),
     ):
-        complaint = _accumulates(answer, count, size, MiniSegLoss(weight, (1.0,)), slip)
+        complaint = _accumulates(answer, count, size, SupervisedHeads(weight, (1.0,)), slip)
         if complaint:
             return complaint
     return ""

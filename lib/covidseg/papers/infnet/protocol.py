@@ -7,11 +7,14 @@ the mean over 256 of them, from 1 down to 0, so a soft map scores less than the 
 from math import floor, nan
 
 import numpy as np
+import torch
+from torch.nn.functional import interpolate
 
 from covidseg.errors import UserError, unknown_name
 from covidseg.metrics.cases import describe, naming
 from covidseg.metrics.masks import NotAMask, as_array, as_mask, same_shape
 from covidseg.metrics.scores import summarise
+from covidseg.paper import Protocol
 
 EPS = np.finfo(float).eps  # MATLAB's eps
 CURVES = ("Dice", "Sen", "Spec", "Prec", "E")
@@ -56,6 +59,19 @@ def infnet(preds, targets, ids, spacing=None, *, empty_truth="score"):
         + " Max: best threshold of the mean curve. Maps stretched to 0..1."
     )
     return summarise("infnet", rules, rows, SCORES, {name: float(value) for name, value in best.items()})
+
+
+def as_saved(p, shape):
+    """A map (h, w) as the authors' script saves it and their tool reads it: float64 of ``shape``, in 255 steps.
+
+    Saved, it is stretched to 0..1; read, it is resized to the label by MATLAB's bicubic, smoothing where it shrinks.
+    """
+    p = p.astype(float)
+    p = (p - p.min()) / np.ptp(p) if np.ptp(p) > 0 else p
+    grey = torch.from_numpy(np.round(p * 255))[None, None]
+    if grey.shape[-2:] != shape:
+        grey = interpolate(grey, size=shape, mode="bicubic", align_corners=False, antialias=True)
+    return grey[0, 0].round().clamp(0, 255).numpy() / 255
 
 
 def curves(p, G):
@@ -149,3 +165,6 @@ def _label(values):
     if array.dtype.kind in "ui" and array.min() >= 0 and 10 < array.max() <= 255:
         return array > 128
     return as_mask(array, "target")
+
+
+PROTOCOL = Protocol(name="infnet", score=infnet, brings_home=as_saved)

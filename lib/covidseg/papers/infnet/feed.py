@@ -6,22 +6,21 @@ target is a share of lesion between 0 and 1; from there each step resizes its ba
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from covidseg.data.case import Case
-from covidseg.data.edges import edge_map
-from covidseg.data.transforms import LUNG, Preprocessing, Window, resize_image, to_grey
-from covidseg.errors import UserError
+from covidseg.data.transforms import LUNG, Preprocessing, Scale, Window, resize_image, to_grey
+from covidseg.errors import UserError, unknown_name
+from covidseg.papers.infnet.edges import edge_map
 from covidseg.training.batches import (
-    SliceBatches,
-    SliceCache,
     Step,
     finite_image,
     fit_preprocessing,
@@ -30,9 +29,18 @@ from covidseg.training.batches import (
     slices_of,
     steps_of_pass,
 )
+from covidseg.training.feeds import validation_of_slices
+from covidseg.training.parts import Feed
 from covidseg.training.recipes import Recipe
 
-__all__ = ["SoftBatches", "SoftSlice", "batches_for", "edge_map", "soft_slices"]
+__all__ = ["SoftBatches", "SoftSlice", "SoftSlices", "is_soft", "soft_slices"]
+
+ORDERS = ("pass", "batch")
+
+
+def is_soft(recipe: Recipe) -> bool:
+    """Whether a recipe's targets are soft masks with their edges instead of class numbers."""
+    return isinstance(recipe.feed, SoftSlices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +108,9 @@ class SoftBatches:
         device="cpu",
     ):
         self.recipe, self.preprocessing, self.seed, self.channels = recipe, preprocessing, seed, channels
-        if not recipe.soft:
+        if not is_soft(recipe):
             raise UserError(f"Recipe {recipe.name!r} has no soft targets: take one of Inf-Net's, e.g. infnet_lesson.")
-        self.side = recipe.base_side
+        self.side = recipe.feed.base_side
         self.ids, packed = [], []
         for soft in slices:
             self.ids.append(soft.id)
@@ -127,7 +135,7 @@ class SoftBatches:
 
     def plan(self, epoch: int) -> list[Step]:
         """All steps of an epoch (0-based)."""
-        return plan_epoch(len(self), self.recipe, self.seed, epoch)
+        return plan_epoch(len(self), self.recipe, self.seed, epoch, self.recipe.feed.order)
 
     def load(self, step: Step, positions: Iterable[int] | None = None) -> tuple[Tensor, Tensor]:
         """The samples of a step, or those at some ``positions`` in it."""
@@ -149,11 +157,31 @@ class SoftBatches:
         return layers.mul(255).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def batches_for(cases: Iterable[Case], recipe: Recipe, seed: int, channels: int, device) -> SliceBatches | SoftBatches:
-    """The batches a recipe asks for: class numbers, or soft masks with their edges."""
-    preprocessing = fit_preprocessing(cases, recipe)
-    if recipe.soft:
+@dataclass(frozen=True)
+class SoftSlices(Feed):
+    """Slices with soft masks and their edges, all at one base side first (`SoftBatches`).
+
+    base_side : pixels, to which slices are resized first and once, then to the recipe's scales
+    order : "batch", every mini-batch at all scales before the next; "pass", the scales one after the other
+    """
+
+    kind: ClassVar[str] = "soft_slices"
+    fixed: ClassVar[Mapping] = {"augment": "none", "target": "infection"}
+    base_side: int = 352
+    order: str = "pass"
+
+    def __post_init__(self):
+        no_side = not (isinstance(self.base_side, int) and self.base_side > 0)
+        self._refuse(no_side, "base_side", "must be a side in pixels")
+        if self.order not in ORDERS:
+            raise unknown_name("order of a recipe", self.order, ORDERS)
+
+    def batches(self, cases, recipe: Recipe, seed: int, channels: int, device) -> SoftBatches:
         slices = (_soft_slice(case, recipe.window, None) for case in slices_of(cases))
-        return SoftBatches(slices, recipe, preprocessing, seed, channels, device)
-    cache = SliceCache(cases, recipe.window, recipe.target, device, recipe.antialias)
-    return SliceBatches(cache, recipe, preprocessing, seed, channels)
+        return SoftBatches(slices, recipe, fit_preprocessing(cases, recipe), seed, channels, device)
+
+    def validation(self, cases, recipe: Recipe, batches, loss, device) -> Callable[[nn.Module], dict]:
+        return validation_of_slices(cases, recipe, batches, loss, device)
+
+    def at_side(self, recipe: Recipe, side: int) -> Recipe:
+        return replace(recipe, feed=replace(self, base_side=side), scales=(Scale(side, 0),), val_size=side)

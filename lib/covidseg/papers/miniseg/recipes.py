@@ -1,0 +1,59 @@
+"""How MiniSeg is trained: the authors' way, the text's, and ours for small machines; each line says who chose it."""
+
+from dataclasses import replace
+
+from covidseg.data.transforms import Scale, Window
+from covidseg.papers.miniseg.augment import MINISEG_SCALES
+from covidseg.training.feeds import Slices
+from covidseg.training.objective import CrossEntropy
+from covidseg.training.recipes import Recipe
+from covidseg.training.schedules import Poly
+
+__all__ = ["LESSON", "MINISEG", "MINISEG_PAPER", "MINISEG_RELEASED", "PHANTOM", "QUICK", "RECIPES", "SHORT"]
+
+MINISEG_RELEASED = Recipe(
+    name="released",
+    optimizer="adam", lr=1e-3, weight_decay=1e-4,  # paper and code; the decay is coupled L2, on every parameter
+    epochs=80, batch=5,                            # paper and code
+    schedule=Poly(0.9),                            # paper; code: per iteration, not per epoch
+    scales=MINISEG_SCALES,                         # code: four passes an epoch, so 320 in all; the paper is silent
+    feed=Slices(augment="miniseg"),                # paper "standard cropping and random flipping"; details: code
+    drop_last=True,                                # code
+    statistics="fold",                             # code
+    objective=CrossEntropy(
+        class_weights=True,                        # code; the paper is silent
+        aux_weights=(1.0, 0.4, 0.4, 0.4),          # code; the paper gives no weights
+    ),
+    val_size=512,                                  # paper and code
+)  # fmt: skip
+MINISEG_PAPER = replace(
+    MINISEG_RELEASED,
+    name="paper",
+    scales=(Scale(512, 16),),                      # the text read plainly: one pass of 512 px is an epoch
+)  # fmt: skip
+MINISEG = MINISEG_RELEASED
+SHORT = replace(
+    MINISEG_RELEASED,
+    name="short",
+    scales=(Scale(256, 8),), val_size=256,         # ours: one pass at half the side, for a CPU
+)  # fmt: skip
+LESSON = replace(
+    MINISEG_PAPER,
+    name="lesson",
+    lr=6e-3, epochs=28, batch=8,                   # ours: 224 steps on 64 phantoms must do
+    scales=(Scale(96, 3),), val_size=96,           # ours: two minutes on two CPU cores; 3 of 96 is about 16 of 512
+)  # fmt: skip
+QUICK = replace(
+    LESSON,
+    name="quick",
+    epochs=2, batch=4, scales=(Scale(64, 2),), val_size=64,  # ours, for tests and for the smoke budget: seconds
+)  # fmt: skip
+PHANTOM = replace(
+    MINISEG_PAPER,
+    name="phantom",                                # ours: learns on phantoms, is used on patients
+    lr=3e-3, epochs=6, batch=8,                    # ours: 450 steps on 600 phantoms of 256 px
+    scales=(Scale(128, 0),), val_size=128,         # ours: a phantom has no detail below two millimetres worth learning
+    feed=Slices(augment="wide"),                   # ours: what phantoms lack in variety, zoom and greys must supply
+    window=Window(-400, 1400), antialias=True,     # ours: about the greys in which CT100 is published
+)  # fmt: skip
+RECIPES = (MINISEG_RELEASED, MINISEG_PAPER, SHORT, LESSON, PHANTOM, QUICK)

@@ -1,0 +1,59 @@
+"""Plain values as text: JSON without NaN, CSV. One rule for all that the kit writes for programs."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+
+__all__ = ["csv_text", "plain", "to_json"]
+
+
+def plain(value):
+    """Scores, NumPy and torch values, tuples and mappings as what JSON knows; a number that is none is None."""
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def to_json(value, margin: str = "\n") -> str:
+    """JSON indented by 1, but each row of a list of mappings on one line: a case is a line, in the file and in a diff.
+
+    margin : newline and indentation of the line that the text begins in. Raises ValueError for NaN.
+    >>> print(to_json({"n": 2, "cases": [{"case": "a", "tp": 4}, {"case": "b", "tp": 0}]}))
+    {
+     "n": 2,
+     "cases": [
+      {"case": "a", "tp": 4},
+      {"case": "b", "tp": 0}
+     ]
+    }
+    """
+    inner = margin + " "
+    if isinstance(value, dict) and value:
+        fields = [f"{json.dumps(str(name))}: {to_json(field, inner)}" for name, field in value.items()]
+        return "{" + ",".join(inner + field for field in fields) + margin + "}"
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return "[" + ",".join(inner + json.dumps(row, allow_nan=False) for row in value) + margin + "]"
+    return json.dumps(value, indent=1, allow_nan=False).replace("\n", margin)  # inside a text, a newline is escaped
+
+
+def csv_text(rows: Iterable[Mapping], columns: Sequence[str] = ()) -> str:
+    """Rows as CSV with a head; ``columns`` first, then what else the rows have, in the order of its first appearance.
+
+    >>> csv_text([{"a": 1}, {"b": 2}])
+    'a,b\\n1,\\n,2\\n'
+    """
+    rows = list(rows)
+    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
