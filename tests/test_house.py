@@ -17,7 +17,7 @@ LEVELS = [
     {"losses", "metrics", "fetch", "phantom"},
     {"nn", "data", "scans"},
     {"backbones"},
-    {"zoo", "training", "inference", "profiling", "attention"},
+    {"zoo", "training", "inference", "sliding_window", "profiling", "attention"},
     {"papers"},
     {"show", "papers.miniseg.diagram", "papers.infnet.diagram"},
     {"scans.segment", "scans.findings", "scans.sheet", "scans.outputs"},
@@ -45,6 +45,7 @@ CORE = (
     "inference",
     "device",
     "text",
+    "sliding_window",
 )
 CORE_IMPORTS = {"numpy", "scipy", "torch", "covidseg"} | set(sys.stdlib_module_names)
 

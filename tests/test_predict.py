@@ -149,7 +149,7 @@ def test_the_models_own_preprocessing_is_the_default():
         (lambda: covidseg.predict(Bright(), np.full((4, 4, 2), np.nan), PLAIN), "Slice 0"),
         (lambda: covidseg.predict(Bright(), np.zeros((4, 4)), PLAIN, "hu"), "HU, grey"),
         (lambda: covidseg.predict(Bright(), np.zeros((4, 4)), PLAIN, batch=0), "batch is 0"),
-        (lambda: covidseg.predict(nn.Conv3d(1, 2, 3), np.zeros((4, 4, 4)), PLAIN), "three-dimensional"),
+        (lambda: covidseg.predict(nn.Conv3d(1, 2, 3), np.zeros((4, 4)), PLAIN), "needs the whole volume"),
         (lambda: covidseg.predict(nn.Conv2d(6, 2, 1), np.zeros((4, 4)), PLAIN), "the slice alone; this one takes 6"),
         (lambda: covidseg.predict(Bright(), np.zeros((4, 4)), PLAIN, device="cud"), "'cud'"),
         (lambda: covidseg.predict(Bright(), np.zeros((4, 4)), PLAIN, lung=np.zeros((4, 5))), "(4, 5, 1)"),

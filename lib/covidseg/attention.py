@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.nn.layers import dimensions, main_output
 
 __all__ = ["capture", "impulse_response", "input_gradient", "map_names"]
 
@@ -27,10 +28,10 @@ def map_names(model: nn.Module, pattern: str = "*") -> list[str]:
 def capture(model: nn.Module, x: Tensor, names: str | Sequence[str] = "*") -> dict[str, np.ndarray]:
     """Run ``model`` on ``x`` in eval mode and keep its named maps.
 
-    x : (B, in_channels, H, W), normalised as the network wants it.
+    x : (B, in_channels, H, W), or (B, in_channels, H, W, D) for a 3-D network, normalised as the network wants it.
     names : a shell pattern ("A/*") or exact names.
-    Returns {name: float32 array (B, c, h, w)} in the network's own order. The network's mode and weights are left
-    as they were. Raises UnknownName for a name it does not have.
+    Returns {name: float32 array (B, c, h, w) or (B, c, h, w, d)} in the network's own order. The network's mode and
+    weights are left as they were. Raises UnknownName for a name it does not have.
     """
     maps = model.named_maps() if map_names(model) else {}
     wanted = map_names(model, names) if isinstance(names, str) else list(names)
@@ -65,26 +66,34 @@ def _keep(name: str, module: nn.Module, index: int | None, kept: dict[str, np.nd
 
 @torch.no_grad()
 def impulse_response(module: nn.Module, channels: int, size: int = 33) -> np.ndarray:
-    """What a linear layer makes of one lit pixel: float32 (size, size), summed over channels.
+    """What a linear layer makes of one lit pixel: float32 (size, size), summed over channels; a cube for a 3-D layer.
 
     The pixels that light up are those that the layer lets see the centre; ``size`` should be odd.
     """
-    x = torch.zeros(1, channels, size, size)
-    x[..., size // 2, size // 2] = 1
+    axes = dimensions(module)
+    x = torch.zeros(1, channels, *[size] * axes)
+    x[..., *[size // 2] * axes] = 1
     return module(x).sum(1)[0].numpy()
 
 
-def input_gradient(model: nn.Module, x: Tensor, row: int, column: int, channel: int = 1) -> np.ndarray:
+def input_gradient(
+    model: nn.Module, x: Tensor, row: int, column: int, channel: int = 1, *, z: int | None = None
+) -> np.ndarray:
     """How much each input pixel moves one logit: the effective receptive field for this input.
 
-    x : (1, C, H, W), normalised. row, column : the output pixel; channel : the class, by default infection.
-    Returns float32 (H, W): absolute gradient, summed over input channels.
+    x : (1, C, H, W), or (1, C, H, W, D) for a 3-D network, normalised. row, column, and in 3-D z, the slice: the
+    output pixel; channel : the class, by default infection.
+    Returns float32 (H, W) or (H, W, D): absolute gradient, summed over input channels. Raises UserError if z is missing
+    in 3-D or given in 2-D.
     """
+    if (x.ndim == 5) != (z is not None):
+        raise UserError("input_gradient wants z, the slice of the output pixel, for a volume, and no z for a slice.")
+    pixel = (row, column) if z is None else (row, column, z)
     training = model.training
     x = x.detach().clone().requires_grad_()
     try:
-        logits = model.eval()(x)
+        logits = main_output(model.eval()(x))
     finally:
         model.train(training)
-    (gradient,) = torch.autograd.grad(logits[0, channel, row, column], x)
-    return gradient.abs().sum(1)[0].numpy()
+    (gradient,) = torch.autograd.grad(logits[0, channel, *pixel], x)
+    return gradient.abs().sum(1)[0].cpu().numpy()

@@ -1,12 +1,17 @@
-"""From a slice or a volume to its mask: resize, normalise, run the network, come back to the scan's own pixels.
+"""From a slice or a volume to its mask: normalise, run the network, come back to the scan's own pixels.
 
 The authors' scripts stop at 512 x 512 and compare there. A mask for a scan must lie on the scan's own grid, so the
 way back is ours: the *logits* are interpolated, then compared. Interpolating the finished 0/1 mask (nearest) would
 turn every border into steps of the 512 grid; the logits cross zero between two pixels and keep that place.
+
+A 2-D network sees slice after slice (`Slices`), a 3-D one the volume in overlapping patches (`Patches`). A network
+that wants to be asked in another way carries its own `Predictor`.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +20,11 @@ from torch import Tensor, nn
 from covidseg.data.transforms import Preprocessing, resize_image, to_grey
 from covidseg.device import choose_device
 from covidseg.errors import UserError
+from covidseg.nn.layers import dimensions, input_channels, main_output
 from covidseg.progress import progress
+from covidseg.sliding_window import slabs
 
-__all__ = ["predict", "predict_slices"]
+__all__ = ["Patches", "Predictor", "Slices", "predict", "predict_slices", "predictor_of"]
 
 
 def predict(
@@ -30,18 +37,24 @@ def predict(
     batch: int | None = None,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
-    """Segment one slice (H, W) or a volume (H, W, D), slice by slice; returns uint8 of the same shape.
+    """Segment one slice (H, W) or a volume (H, W, D); returns uint8 of the same shape.
 
-    model : logits (B, K, h, w) in eval(). K = 2 or more: the class with the largest logit, 0 being background and
-        a tie going to it; K = 1: 1 where the logit is above 0, that is where its sigmoid is above 0.5.
+    model : logits (B, K, h, w) or, in 3-D, (B, K, h, w, d). K = 2 or more: the class with the largest logit, 0 being
+        background and a tie going to it; K = 1: 1 where the logit is above 0, where its sigmoid is above 0.5. Its
+        ``model.predictor``, if it carries one, says how it is asked: see `Predictor`.
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else `Preprocessing()`
     intensity : "HU", or "grey" for values 0..255; lung : same shape, nothing is predicted where it is 0
-    batch : slices per step; by default what is fast on the device. A volume is never copied as a whole.
+    batch : slices (in 3-D: patches) per step; by default what is fast on the device
     device : "auto", "cpu", "cuda", ...; the model is moved there. By default it stays where it is.
-    Raises UserError for other shapes, for values that are not finite and for a device that is not there.
+    Memory: a 2-D network never needs a volume as a whole; for a 3-D one see `Patches`.
+    Raises UserError for other shapes, values that are not finite, a device that is not there, and one slice for a
+    3-D network.
     """
     image = np.asarray(image_or_volume)
     if image.ndim == 2:
+        if predictor_of(model).whole:
+            shape = " x ".join(map(str, image.shape))
+            raise UserError(f"This network needs the whole volume (H, W, D); one slice of {shape} shows it too little.")
         image, lung = image[..., None], None if lung is None else np.asarray(lung)[..., None]
         return predict(model, image, preprocessing, intensity, lung=lung, batch=batch, device=device)[..., 0]
     _check(image, lung, batch)
@@ -61,24 +74,89 @@ def predict_slices(
     batch: int | None = None,
     device: str | torch.device | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """`predict` as a stream: (index of the first slice, uint8 (b, H, W)), from slice 0 up, a batch at a time."""
+    """`predict` as a stream: (index of the first slice, uint8 (b, H, W)), from slice 0 up, some slices at a time."""
     volume = np.asarray(volume)
     _check(volume, lung, batch)
-    channels = _channels(model)
     preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
     device = _device_of(model) if device is None else choose_device(device)
-    step = batch or (1 if device.type == "cpu" else 8)  # on a CPU one slice at a time stays in the cache
-    model = model.to(device)
-    for first in progress(range(0, volume.shape[2], step), "Segmenting"):
-        window = slice(first, min(first + step, volume.shape[2]))
-        slices = np.stack([volume[:, :, z] for z in range(window.start, window.stop)])  # b, H, W
-        with _evaluating(model), torch.inference_mode():
-            x = prepare(slices, preprocessing, intensity, first)[:, :channels]  # b, channels, size, size
-            logits = _logits(model, x.to(device))
-            masks = to_native(logits, slices.shape[1:])
+    model, predictor = model.to(device), predictor_of(model)
+    answers = predictor.masks(model, volume, preprocessing, intensity, batch=batch, device=device)
+    while True:
+        with _evaluating(model), torch.inference_mode():  # not while the caller works with an answer
+            first, masks = next(answers, (0, None))
+        if masks is None:
+            return
         if lung is not None:
-            masks *= np.moveaxis(lung[:, :, window] != 0, -1, 0)
+            masks = masks * np.moveaxis(np.asarray(lung)[:, :, first : first + len(masks)] != 0, -1, 0)
         yield first, masks
+
+
+class Predictor(Protocol):
+    """How a network is asked about a scan. A model carries one as ``model.predictor``, as it does its preprocessing.
+
+    whole : the network needs the volume in one piece; a single slice is then refused
+    masks : the answer as a stream, (first slice, classes uint8 (b, H, W)) from slice 0 up, each slice once.
+        volume (H, W, D) in HU or grey; batch is the caller's, or None; the model is on ``device``, in eval() and
+        without gradients. A cascade of two 2-D networks runs both here, on what `prepare` and `to_native` give.
+    """
+
+    whole: bool
+
+    def masks(
+        self,
+        model: nn.Module,
+        volume: np.ndarray,
+        preprocessing: Preprocessing,
+        intensity: str,
+        *,
+        batch: int | None,
+        device: torch.device,
+    ) -> Iterator[tuple[int, np.ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The `Predictor` of 2-D networks: each slice for itself, resized to ``preprocessing.size`` and back."""
+
+    whole: ClassVar[bool] = False
+
+    def masks(self, model, volume, preprocessing, intensity, *, batch, device):
+        channels = _channels(model)
+        step = batch or (1 if device.type == "cpu" else 8)  # on a CPU one slice at a time stays in the cache
+        for first in progress(range(0, volume.shape[2], step), "Segmenting"):
+            slices = np.moveaxis(volume[:, :, first : first + step], -1, 0)  # b, H, W
+            x = prepare(np.ascontiguousarray(slices), preprocessing, intensity, first)[:, :channels]
+            yield first, to_native(_logits(model, x.to(device)), slices.shape[1:])
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The `Predictor` of 3-D networks: overlapping patches of the scan's own voxels (`covidseg.sliding_window`).
+
+    patch : (rows, columns, slices), as in training; overlap, blend : see `covidseg.sliding_window.windows`
+    Of the preprocessing, window, mean and std count; its ``size`` does not, because nothing is resized.
+    Memory: 4 bytes for each voxel of the scan and input channel, what `covidseg.sliding_window.slabs` holds, one
+    patch in the network, and the mask.
+    """
+
+    patch: tuple[int, int, int] = (64, 64, 64)
+    overlap: float = 0.5
+    blend: str = "gaussian"
+
+    whole: ClassVar[bool] = True
+
+    def masks(self, model, volume, preprocessing, intensity, *, batch, device):
+        x = prepare_volume(volume, preprocessing, intensity, _channels(model))
+        step = batch or (1 if device.type == "cpu" else 4)
+        pieces = slabs(model, x, self.patch, self.overlap, self.blend, step, device)
+        for first, logits in pieces:  # 1, K, H, W, d
+            yield first, to_native(logits[0].movedim(-1, 0), volume.shape[:2])
+
+
+def predictor_of(model: nn.Module) -> Predictor:
+    """The predictor that a model carries, else `Patches` for a 3-D network and `Slices` for all others."""
+    carried = getattr(model, "predictor", None)
+    return carried or (Patches() if dimensions(model) == 3 else Slices())
 
 
 def prepare(slices: np.ndarray, preprocessing: Preprocessing, intensity: str, first: int = 0) -> Tensor:
@@ -87,14 +165,34 @@ def prepare(slices: np.ndarray, preprocessing: Preprocessing, intensity: str, fi
     The three channels are resized as one and normalised afterwards. Interpolation weights add up to 1, so the
     order does not matter beyond rounding, and two thirds of the work disappear.
     """
+    grey = _grey(slices, preprocessing, intensity, first)
+    grey = resize_image(grey, preprocessing.size, antialias=preprocessing.antialias)  # b, size, size
+    return _normalised(grey[:, None], preprocessing)
+
+
+def prepare_volume(volume: np.ndarray, preprocessing: Preprocessing, intensity: str, channels: int = 1) -> Tensor:
+    """Volume (H, W, D) -> float32 (1, channels, H, W, D) on its own voxels: window, mean and std, no resizing."""
+    H, W, D = volume.shape
+    x = torch.empty(D, channels, H, W)  # slice after slice in memory, as they come
+    for z in range(D):
+        grey = _grey(np.array(volume[None, :, :, z]), preprocessing, intensity, z)
+        x[z] = _normalised(grey, preprocessing)[:channels]
+    return x.permute(1, 2, 3, 0)[None]
+
+
+def _grey(slices: np.ndarray, preprocessing: Preprocessing, intensity: str, first: int) -> Tensor:
+    """Slices (b, H, W) as grey 0..1; UserError, naming the slice, where a value is no number."""
     finite = np.isfinite(slices).all(axis=(1, 2))
     if not finite.all():
         z = first + int(np.argmin(finite))
         raise UserError(f"Slice {z} holds values that are not numbers (NaN or infinite); repair the scan first.")
-    grey = torch.from_numpy(to_grey(slices, intensity, preprocessing.window))
-    grey = resize_image(grey, preprocessing.size, antialias=preprocessing.antialias)  # b, size, size
+    return torch.from_numpy(to_grey(slices, intensity, preprocessing.window))
+
+
+def _normalised(grey: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Grey (..., 1, H, W) -> (..., 3, H, W)."""
     mean, std = (torch.tensor(v)[:, None, None] for v in (preprocessing.mean, preprocessing.std))
-    return (grey[:, None] - mean) / std
+    return (grey - mean) / std
 
 
 def to_native(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
@@ -108,11 +206,10 @@ def to_native(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _logits(model, x):
-    """One forward pass; networks with side outputs answer with a tuple whose first entry is the prediction."""
+    """The logits of one pass."""
     if x.device.type == "cpu" and torch.get_num_threads() > 1:
         x = x.contiguous(memory_format=torch.channels_last)  # measured: 43 instead of 76 ms; a loss with one thread
-    out = model(x)
-    return out[0] if isinstance(out, tuple | list) else out
+    return main_output(model(x))
 
 
 @contextmanager
@@ -128,15 +225,12 @@ def _evaluating(model):
 
 
 def _channels(model):
-    """Channels of the first convolution: 3 for the networks that came from colour pictures, or 1."""
-    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
-    if isinstance(first, nn.Conv3d):
-        raise UserError("predict works slice by slice; this network is three-dimensional: feed it patches instead.")
-    channels = 3 if first is None else first.in_channels
+    """Channels of the input: 3 for the networks that came from colour pictures, or 1; UserError for others."""
+    channels = input_channels(model)
     if channels not in (1, 3):
         raise UserError(
-            f"predict shows a network the slice alone; this one takes {channels} channels, a slice and a map of where "
-            "infection is: covidseg.papers.infnet.labelling.label_infection gives it both."
+            f"predict shows a network the slice alone; this one takes {channels} channels, the slice and more: "
+            "its paper has a function that gives it both, or it carries a predictor of its own."
         )
     return channels
 

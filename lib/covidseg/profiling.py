@@ -16,6 +16,9 @@ from covidseg.errors import UserError
 
 __all__ = ["Group", "Profile", "profile_model"]
 
+SAMPLES = 2  # BatchNorm refuses 1 x 1 maps of one
+FLOPS_PER_MAC = 2
+
 
 @dataclass(frozen=True)
 class Group:
@@ -60,7 +63,7 @@ def profile_model(model: nn.Module, input_shape: tuple[int, ...] = (3, 512, 512)
     ghost = deepcopy(model).to("meta").train()
     with FlopCounterMode(display=False) as counter:
         try:
-            ghost(torch.empty(2, *input_shape, device="meta"))  # two samples: BatchNorm refuses 1 x 1 maps of one
+            ghost(torch.empty(SAMPLES, *input_shape, device="meta"))
         except (RuntimeError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{type(model).__name__} takes no input of shape {input_shape}: {reason}") from error
@@ -68,13 +71,18 @@ def profile_model(model: nn.Module, input_shape: tuple[int, ...] = (3, 512, 512)
     flops = {name: sum(counts.get(f"{root}.{name}", {}).values()) for name, _ in ghost.named_modules()}
     modules = {name: _group(name, module, flops) for name, module in ghost.named_modules()}
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return Profile(_numel(model), trainable, counter.get_total_flops() // 4, tuple(input_shape), modules)
+    return Profile(_numel(model), trainable, _macs(counter.get_total_flops()), tuple(input_shape), modules)
 
 
 def _group(name: str, module: nn.Module, flops: dict[str, int]) -> Group:
     """A part's cost is that of its leaves: containers such as ModuleList are never called themselves."""
     paths = [f"{name}.{inner}".strip(".") for inner, leaf in module.named_modules() if not list(leaf.children())]
-    return Group(name, _numel(module), sum(flops[path] for path in paths) // 4, leaf=paths == [name])
+    return Group(name, _numel(module), _macs(sum(flops[path] for path in paths)), leaf=paths == [name])
+
+
+def _macs(flops: int) -> int:
+    """Multiply-accumulates of one sample."""
+    return flops // (SAMPLES * FLOPS_PER_MAC)
 
 
 def _numel(module: nn.Module) -> int:

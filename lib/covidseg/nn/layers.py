@@ -17,6 +17,9 @@ __all__ = [
     "activation",
     "corner_resize",
     "depthwise",
+    "dimensions",
+    "input_channels",
+    "main_output",
     "nearest_resize",
     "pointwise",
     "refuse_smaller",
@@ -64,6 +67,29 @@ def refuse_smaller(size: tuple[int, int], least: int, network: str) -> None:
     if min(size) < least:
         H, W = (max(side, least) for side in size)
         raise UserError(f"{network} wants sides of {least} pixels or more: pad {size[0]} x {size[1]} to {H} x {W}.")
+
+
+def input_channels(model: nn.Module) -> int:
+    """Channels that the first convolution takes, 2-D or 3-D: a depthwise layer over 8 channels reads 8.
+
+    A module without a convolution reads 3, as the networks made for colour pictures do.
+    """
+    conv = _first_convolution(model)
+    return 3 if conv is None else conv.in_channels
+
+
+def dimensions(model: nn.Module) -> int:
+    """3 if the first convolution is a Conv3d, else 2."""
+    return 3 if isinstance(_first_convolution(model), nn.Conv3d) else 2
+
+
+def _first_convolution(model: nn.Module) -> nn.Conv2d | nn.Conv3d | None:
+    return next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
+
+
+def main_output(out: Tensor | Sequence[Tensor]) -> Tensor:
+    """The prediction of a network: side outputs, where there are some, follow it in a tuple."""
+    return out[0] if isinstance(out, tuple | list) else out
 
 
 class ConvBNReLU(nn.Sequential):
