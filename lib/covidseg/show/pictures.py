@@ -6,9 +6,10 @@ confused.) Arrays are upright: row 0 is the breastbone, column 0 the patient's r
 """
 
 import numpy as np
+import torch
 
 from covidseg.data.case import CLASS_NAMES
-from covidseg.data.transforms import LUNG, to_grey
+from covidseg.data.transforms import LUNG, resize_image, to_grey
 
 # Meaning -> colour. Sky blue, yellow and vermilion differ in hue for every common kind of colour vision and in
 # lightness for everyone, so a grey print of the figure still works.
@@ -41,7 +42,7 @@ def paint(picture, regions, *, alpha=0.45) -> np.ndarray:
     for region, colour in regions:
         region = np.asarray(region, bool)
         out[region] += alpha * (rgb(colour) - out[region])
-        out[_rim(region)] = rgb(colour)
+        out[region & ~shrink(region)] = rgb(colour)
     return np.rint(out).astype(np.uint8)
 
 
@@ -76,35 +77,36 @@ def attention_rgb(ct, attention, *, intensity="HU", window=LUNG, alpha=0.6, vmin
     from matplotlib import colormaps
 
     picture = slice_rgb(ct, intensity=intensity, window=window).astype(np.float32)
-    heat = _unit(_resized(attention, picture.shape[:2]), vmin, vmax)
+    heat = _unit(resized(_plane(attention, "attention"), picture.shape[:2]), vmin, vmax)
     colours = 255 * colormaps[HEAT](heat)[..., :3]
     veil = alpha * np.sqrt(heat)[..., None]  # where the map is low, the CT shows through
     return np.rint(picture + veil * (colours - picture)).astype(np.uint8)
 
 
-def _rim(region):
-    """Pixels of a region that touch its outside by an edge; the picture's border does not count as outside."""
+def shrink(region: np.ndarray) -> np.ndarray:
+    """A region, bool (H, W), without its pixels beside the outside; beyond the picture's border is no outside."""
     inner = region.copy()
     inner[1:] &= region[:-1]
     inner[:-1] &= region[1:]
     inner[:, 1:] &= region[:, :-1]
     inner[:, :-1] &= region[:, 1:]
-    return region & ~inner
+    return inner
+
+
+def resized(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A plane (h, w) as float32 of ``shape``: bilinear with half-pixel centres, as the networks resize.
+
+    Each value stays where the network saw it; a plane that shrinks is smoothed on the way.
+    """
+    plane = torch.from_numpy(np.array(plane, np.float32))
+    shrinks = shape[0] < plane.shape[0]
+    return (plane if tuple(plane.shape) == shape else resize_image(plane, shape, antialias=shrinks)).numpy()
 
 
 def _unit(values, vmin, vmax):
     low = float(values.min()) if vmin is None else vmin
     high = float(values.max()) if vmax is None else vmax
     return np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
-
-
-def _resized(attention, shape):
-    """Bilinear, half-pixel centres, clamped at the border: a 32x32 map lies where the network saw it."""
-    from scipy.ndimage import map_coordinates
-
-    plane = _plane(attention, "attention").astype(np.float32)
-    at = [(np.arange(n) + 0.5) * m / n - 0.5 for n, m in zip(shape, plane.shape, strict=True)]
-    return map_coordinates(plane, np.meshgrid(*at, indexing="ij"), order=1, mode="nearest")
 
 
 def _plane(array, name):

@@ -159,22 +159,32 @@ _NONE = ...  # "no start value": None may be a choice
 
 
 def _slider(name, label, spec, start):
-    numbers = tuple(spec) if isinstance(spec, tuple) else _ends(name, spec)
-    if len(numbers) not in (2, 3) or not all(isinstance(n, int | float | np.number) for n in numbers):
-        raise UserError(f"Control {name!r} is {spec!r}: a slider is (low, high) or (low, high, step).")
-    low, high = numbers[:2]
+    low, high, step, whole = _scale(name, spec)
     if low == high:  # a slider without length cannot be drawn
         return _choice(name, label, [low], _NONE)
-    if low > high:
-        raise UserError(f"Control {name!r} is {spec!r}: its low end is above its high end.")
-    whole = all(isinstance(n, int | np.integer) for n in numbers)
-    step = numbers[2] if len(numbers) == 3 else 1 if whole else (high - low) / 100
     if start is _NONE:
         start = low + (high - low) // 2 if whole else (low + high) / 2
-    elif not isinstance(start, int | float | np.number) or not low <= start <= high:
+    elif not _is_number(start) or not low <= start <= high:
         raise UserError(f"Control {name!r} starts at {start!r}, outside {low} to {high}.")
     kind = W.IntSlider if whole else W.FloatSlider
     return kind(start, min=low, max=high, step=step, description=label)
+
+
+def _scale(name, spec):
+    """Low end, high end, step, and whether all values are whole numbers."""
+    numbers = tuple(spec) if isinstance(spec, tuple) else _ends(name, spec)
+    if len(numbers) not in (2, 3) or not all(map(_is_number, numbers)):
+        raise UserError(f"Control {name!r} is {spec!r}: a slider is (low, high) or (low, high, step).")
+    low, high, *step = numbers
+    if low > high:
+        raise UserError(f"Control {name!r} is {spec!r}: its low end is above its high end.")
+    whole = all(isinstance(n, int | np.integer) for n in numbers)
+    usual = 1 if whole else (high - low) / 100
+    return low, high, step[0] if step else usual, whole
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float | np.number)
 
 
 def _ends(name, steps: range):

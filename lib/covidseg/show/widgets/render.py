@@ -10,8 +10,8 @@ from html import escape
 import numpy as np
 import torch
 
-from covidseg.data.transforms import LUNG, resize_image, resize_mask
-from covidseg.show.pictures import HEAT, HIT, rgb, slice_rgb
+from covidseg.data.transforms import LUNG, resize_mask
+from covidseg.show.pictures import HEAT, HIT, resized, rgb, shrink, slice_rgb
 
 __all__ = ["PREDICTION", "TRUTH", "Outline", "caption", "compare_regions", "render", "screen_shape"]
 
@@ -44,8 +44,8 @@ def render(
     """
     shape = screen_shape(ct.shape, side)
     low, high = limits or (float(values.min()), float(values.max()))
-    grey = _resized(slice_rgb(ct, intensity=intensity, window=window)[..., 0], shape)  # h', w'
-    picture = _mix(grey, _to_index(_resized(values, shape), low, high), blend)
+    grey = resized(slice_rgb(ct, intensity=intensity, window=window)[..., 0], shape)  # h', w'
+    picture = _mix(grey, _to_index(resized(values, shape), low, high), blend)
     drawn = [(name, colour) for name, mask, colour in outlines if _draw_outline(picture, mask, colour)]
     return np.concatenate([picture, _strip(shape[1], low, high, drawn)]) if legend else picture
 
@@ -54,13 +54,6 @@ def screen_shape(shape: tuple[int, int], side: int = SIDE) -> tuple[int, int]:
     """(rows, columns) of a slice on the screen: the longer side becomes ``side``, proportions stay."""
     scale = side / max(shape)
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
-
-
-def _resized(plane: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bilinear with half-pixel centres, as the networks resize: each value stays where the network saw it."""
-    plane = torch.from_numpy(np.array(plane, np.float32))
-    shrinks = shape[0] < plane.shape[0]
-    return (plane if tuple(plane.shape) == shape else resize_image(plane, shape, antialias=shrinks)).numpy()
 
 
 def _mix(grey, index, blend) -> np.ndarray:
@@ -98,19 +91,10 @@ def _draw_outline(picture, mask, colour) -> bool:
         mask = resize_mask(torch.from_numpy(mask), picture.shape[:2]).numpy()
     if not mask.any():
         return False
-    inner = _shrink(_shrink(mask))
-    picture[~mask & ~_shrink(~mask)] //= 3
+    inner = shrink(shrink(mask))
+    picture[~mask & ~shrink(~mask)] //= 3
     picture[mask & ~inner] = rgb(colour)
     return True
-
-
-def _shrink(mask):
-    out = mask.copy()
-    out[1:] &= mask[:-1]
-    out[:-1] &= mask[1:]
-    out[:, 1:] &= mask[:, :-1]
-    out[:, :-1] &= mask[:, 1:]
-    return out
 
 
 def _strip(width, low, high, names) -> np.ndarray:
