@@ -1,50 +1,39 @@
 """The reader's instrument: walk through a network's inner maps, slice by slice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import lru_cache
 
 import ipywidgets as W
 import numpy as np
 import torch
 
-from covidseg import attention
 from covidseg.data import Case
 from covidseg.data.transforms import Preprocessing
-from covidseg.errors import UserError, unknown_name
-from covidseg.inference import to_native
-from covidseg.show.widgets.maps import MapInfo, describe_map, shown
+from covidseg.errors import unknown_name
+from covidseg.show.widgets.look import Look, first_slice, looks_of
+from covidseg.show.widgets.maps import MapInfo, describe_map
 from covidseg.show.widgets.panel import ImagePanel, make_control
 from covidseg.show.widgets.render import PREDICTION, TRUTH, caption, number, render
 
-__all__ = ["AttentionExplorer", "as_slices"]
+__all__ = ["AttentionExplorer"]
 
-KEPT_SLICES = 16  # captures kept in memory: going back to a slice costs nothing
 BUTTONS = 8  # channels that get a button each; more of them get a slider
 OUTLINES = {"none": (), "prediction": ("prediction",), "truth": ("truth",), "both": ("prediction", "truth")}
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """One slice as the network saw it."""
-
-    case: Case
-    maps: dict[str, np.ndarray]  # name -> float32 (c, h, w), as shown
-    predicted: np.ndarray  # bool (H, W): any class but background
 
 
 class AttentionExplorer(ImagePanel):
     """Inner maps of a network over the slices they were computed from.
 
-    model : a network with ``named_maps()``; cases : 2-D Cases, a CaseDataset, or one volume
+    model : a network with ``named_maps()``, 2-D or 3-D
+    cases : 2-D Cases, a CaseDataset, or volumes; for a 3-D network volumes, at most 128 x 128 x 128 voxels each
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else Preprocessing()
     names : shell pattern of maps, or their exact names (`attention.map_names` lists them)
 
     A control appears where there is a choice: slice, kind of map, block (or map), its channel (for MiniSeg's
     attention the dilation of the branch, Eqn 6), blend from CT to map, range of the colours (of this map, of all
     channels of the block, or 0 to 1 for maps that stay within), outlines. ``static()`` is the same as a figure, for
-    readers without a kernel. Raises UserError or UnknownName where the network names no such map.
+    readers without a kernel. A 3-D network sees each volume in one piece; of its maps (c, h, w, d) the slice nearest
+    to the one shown is drawn. Raises UserError or UnknownName where the network names no such map.
 
     >>> model = create_model("miniseg").eval()                            # doctest: +SKIP
     >>> AttentionExplorer(model, load_dataset("phantom", n=4))            # doctest: +SKIP
@@ -57,12 +46,12 @@ class AttentionExplorer(ImagePanel):
         preprocessing: Preprocessing | None = None,
         names: str | Sequence[str] = "A/*",
     ):
-        self.model, self.names, self.cases = model, names, as_slices(cases)
+        self.model, self.names = model, names
         self.preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
-        self.first = first_slice(self.cases)
-        self.look = lru_cache(maxsize=KEPT_SLICES)(self._look)
-        side = (self.preprocessing.size,) * 2
-        self.maps = {name: describe_map(model, name, v, side) for name, v in self.look(self.first).maps.items()}
+        looks = looks_of(model, cases, self.preprocessing, names)
+        self.cases, self.look, self.first = looks.cases, looks.look, first_slice(looks.cases)
+        shape = looks.input_shape(self.first)
+        self.maps = {name: describe_map(model, name, v, shape) for name, v in self.look(self.first).maps.items()}
         super().__init__(self.picture, self._make_controls(), css="covidseg-attention")
         self.adapt("block")
 
@@ -71,7 +60,7 @@ class AttentionExplorer(ImagePanel):
     def picture(self, slice=0, kind=None, block=None, channel=0, blend=0.6, limits="block", outlines="both"):
         """The picture, uint8, and its caption for these control values. ``kind`` only narrows the list of blocks."""
         look, info = self.look(slice), self.maps[block or next(iter(self.maps))]
-        values = look.maps[info.name][channel]
+        values = look.plane(info.name)[channel]
         drawn = render(
             look.case.image,
             values,
@@ -87,47 +76,44 @@ class AttentionExplorer(ImagePanel):
         """Ends of the colour scale for "map", "block" or "0 to 1"."""
         if choice == "0 to 1":
             return 0.0, 1.0
-        values = look.maps[info.name] if choice == "block" else look.maps[info.name][channel]
+        values = look.plane(info.name) if choice == "block" else look.plane(info.name)[channel]
         return float(values.min()), float(values.max())
 
     def title(self, info: MapInfo, channel: int) -> str:
         """'A of E²₁, dilation 1'; a map with one channel is named alone."""
         return f"{info.of}, {info.channel_word} {info.channels[channel]}" if len(info.channels) > 1 else info.of
 
-    def _look(self, index: int) -> Look:
-        case, outputs = self.cases[index], []
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        x = self.preprocessing.apply(case.image, case.intensity)[None].to(device)
-        hook = self.model.register_forward_hook(lambda _model, _inputs, output: outputs.append(output))
-        try:  # one pass gives the maps and the prediction
-            maps = attention.capture(self.model, x, self.names)
-        finally:
-            hook.remove()
-        logits = outputs[0][0] if isinstance(outputs[0], tuple | list) else outputs[0]
-        predicted = to_native(logits.float(), case.image.shape)[0] > 0
-        return Look(case, {name: shown(name, values[0]) for name, values in maps.items()}, predicted)
-
     # ------------------------------------------------------------------------------------------ controls
 
     def _make_controls(self) -> dict[str, W.Widget]:
+        """A control where there is a choice, in the order of the page."""
         infos = list(self.maps.values())
         kinds = list(dict.fromkeys(info.kind for info in infos))
         most = max(len(info.channels) for info in infos)
-        unit = all(v.min() >= 0 and v.max() <= 1 for v in self.look(self.first).maps.values())
-        ranges = ["map", *(["block"] if most > 1 else []), *(["0 to 1"] if unit else [])]
-        usual = "0 to 1" if unit and all(info.unit for info in infos) else "block" if most > 1 else "map"
-        channel = W.ToggleButtons if most <= BUTTONS else W.SelectionSlider
-        blocks = W.Dropdown(options=self._blocks(kinds[0]), description="block" if "/" in infos[0].name else "map")
-        controls = {
-            "slice": make_control("slice", range(len(self.cases)), self.first) if len(self.cases) > 1 else None,
-            "kind": make_control("kind", kinds) if len(kinds) > 1 else None,
-            "block": blocks if len(infos) > 1 else None,
-            "channel": channel(options=_channels(infos[0]), description=infos[0].channel_word) if most > 1 else None,
-            "blend": (0.0, 1.0, 0.05),
-            "limits": make_control("range", ranges, usual) if len(ranges) > 1 else None,
-            "outlines": list(OUTLINES),
-        }
-        return {name: control for name, control in controls.items() if control is not None}
+        controls = {}
+        if len(self.cases) > 1:
+            controls["slice"] = make_control("slice", range(len(self.cases)), self.first)
+        if len(kinds) > 1:
+            controls["kind"] = make_control("kind", kinds)
+        if len(infos) > 1:
+            word = "block" if "/" in infos[0].name else "map"
+            controls["block"] = W.Dropdown(options=self._blocks(kinds[0]), description=word)
+        if most > 1:
+            kind = W.ToggleButtons if most <= BUTTONS else W.SelectionSlider
+            controls["channel"] = kind(options=_channels(infos[0]), description=infos[0].channel_word)
+        controls["blend"] = (0.0, 1.0, 0.05)
+        ranges, usual = self._ranges(most)
+        if len(ranges) > 1:
+            controls["limits"] = make_control("range", ranges, usual)
+        return controls | {"outlines": list(OUTLINES)}
+
+    def _ranges(self, most: int) -> tuple[list[str], str]:
+        """Choices for the ends of the colours, and the one to start with; most : channels of the widest map."""
+        within = all(v.min() >= 0 and v.max() <= 1 for v in self.look(self.first).maps.values())
+        ranges = ["map", *(["block"] if most > 1 else []), *(["0 to 1"] if within else [])]
+        if within and all(info.unit for info in self.maps.values()):
+            return ranges, "0 to 1"
+        return ranges, "block" if most > 1 else "map"
 
     def _blocks(self, kind: str) -> list[tuple[str, str]]:
         return [(info.label, name) for name, info in self.maps.items() if info.kind == kind]
@@ -170,23 +156,6 @@ class AttentionExplorer(ImagePanel):
         return [self.maps[name] for name in wanted]
 
 
-def as_slices(cases: Sequence[Case] | Case) -> Sequence[Case]:
-    """2-D cases as they are (read when asked for), volumes cut into slices. Raises UserError if there are none."""
-    cases = [cases] if isinstance(cases, Case) else cases
-    if not len(cases):
-        raise UserError("There is no case to show: the list of cases is empty.")
-    if cases[0].depth is None:
-        return cases
-    return [one for case in cases for one in case.slices()]
-
-
-def first_slice(cases: Sequence[Case]) -> int:
-    """Where to start: in a volume at the slice with most infection, because its first ones are below the lungs."""
-    if not isinstance(cases, list) or len({case.patient for case in cases}) > 1:
-        return 0  # a data set reads its cases when asked: do not read them all for this
-    return int(np.argmax([case.infection.sum() for case in cases]))
-
-
 def _channels(info: MapInfo) -> list[tuple[str, int]]:
     return [(label, k) for k, label in enumerate(info.channels)]
 
@@ -196,9 +165,11 @@ def _outlines(look: Look):
 
 
 def _details(look: Look, info: MapInfo, values: np.ndarray) -> list[str]:
-    rows, columns = values.shape
-    patch = f"one per {info.stride:g} × {info.stride:g} pixels of the input" if info.stride != 1 else "one per pixel"
-    size = f"{rows} × {columns} values, {patch}"
+    size = f"{' × '.join(map(str, look.maps[info.name].shape[1:]))} values, {info.patch}"
     low, high = float(values.min()), float(values.max())
     note = info.note.format(low=number(low), high=number(high), gain_low=number(1 + low), gain_high=number(1 + high))
-    return [line for line in (f"{info.place}: {size}" if info.place else size, note, f"slice {look.case.id}") if line]
+    lines = [f"{info.place}: {size}" if info.place else size, note, f"slice {look.case.id}"]
+    if info.depth_stride is not None:
+        depth = look.maps[info.name].shape[3]
+        lines.append(f"drawn: slice {look.depth(info.name) + 1} of {depth} of the map, the nearest to this one")
+    return [line for line in lines if line]

@@ -20,24 +20,40 @@ _DOWN = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 @dataclass(frozen=True)
 class MapInfo:
-    """One map (c, h, w) in words."""
+    """One map, (c, h, w) or (c, h, w, d), in words."""
 
     name: str  # as `attention.capture` returns it
     kind: str  # "A" in A/E_2_1, "S" in S_4: maps of one kind can be compared
     symbol: str  # as the paper writes it: E²₁
     place: str  # "stage 2, block 1", or ""
-    shape: tuple[int, int, int]
-    stride: float  # input pixels per value
+    shape: tuple[int, ...]
+    stride: float  # input pixels per value, along rows and columns
     channel_word: str  # "dilation", "class", "channel"
     channels: tuple[str, ...]  # one label per channel
     note: str = ""  # the paper's use of the map; {low}, {high}, {gain_low}, {gain_high} are filled in
     unit: bool = False  # its colours run from 0 to 1 unless the reader chooses otherwise
+    depth_stride: float | None = None  # input slices per value; None for a map without depth
 
     @property
     def label(self) -> str:
         """For a list of maps: 'E²₁ · stage 2, block 1 · 1/4'."""
-        size = "full size" if self.stride == 1 else f"1/{self.stride:g}"
-        return " · ".join(filter(None, [self.symbol, self.place, size]))
+        return " · ".join(filter(None, [self.symbol, self.place, self.size]))
+
+    @property
+    def size(self) -> str:
+        """Against the input: '1/4', 'full size'; where depth is halved less or more often, '1/4, depth 1/2'."""
+        plane = _share(self.stride)
+        same = self.depth_stride in (None, self.stride)
+        return plane if same else f"{plane}, depth {_share(self.depth_stride).removesuffix(' size')}"
+
+    @property
+    def patch(self) -> str:
+        """What one value stands for: 'one per pixel', 'one per 4 × 4 pixels of the input', in a volume voxels."""
+        strides = [self.stride, self.stride, *([] if self.depth_stride is None else [self.depth_stride])]
+        word = "pixel" if self.depth_stride is None else "voxel"
+        if set(strides) == {1}:
+            return f"one per {word}"
+        return f"one per {' × '.join(f'{s:g}' for s in strides)} {word}s of the input"
 
     @property
     def math(self) -> str:
@@ -80,8 +96,8 @@ KINDS = [
 ]
 
 
-def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: tuple[int, int]) -> MapInfo:
-    """values : (c, h, w), as captured for an input of ``input_shape`` (H, W)."""
+def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: tuple[int, ...]) -> MapInfo:
+    """values : (c, h, w) or (c, h, w, d), as captured for an input of ``input_shape``, (H, W) or (H, W, D)."""
     kind, _, rest = name.rpartition("/")
     symbol, place = _symbol(rest)
     found = _kind(name)
@@ -90,16 +106,20 @@ def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: t
     channels = _distinct(dilations) if len(dilations) == len(values) else [str(k + 1) for k in range(len(values))]
     if word == "class":
         channels = [str(k) for k in range(len(values))]
-    stride = round(input_shape[0] / values.shape[1], 2)
+    stride, _, *depth = (round(n / m, 2) for n, m in zip(input_shape, values.shape[1:], strict=True))
     return MapInfo(
         name, kind or re.split(r"[_\d]", rest)[0] or rest, symbol, place, values.shape, stride, word, tuple(channels),
-        found.note, found.unit,
+        found.note, found.unit, depth[0] if depth else None,
     )  # fmt: skip
 
 
 def shown(name: str, values: np.ndarray) -> np.ndarray:
     """A captured map as a reader sees it: logits of the kinds that say so become probabilities. float32, same shape."""
     return expit(values) if _kind(name).logits else values
+
+
+def _share(stride: float) -> str:
+    return "full size" if stride == 1 else f"1/{stride:g}"
 
 
 def _kind(name: str) -> Kind:
@@ -121,7 +141,7 @@ def _dilations(model: nn.Module, name: str) -> list[str]:
     module = getattr(model, "named_maps", dict)().get(name, (None,))[0]
     for block in model.modules():
         if module is not None and getattr(block, "attend", None) is module:
-            return [str(conv.dilation[0]) for conv in block.dilated]
+            return [str(conv.dilation[0]) for conv in getattr(block, "dilated", ())]
     return []
 
 

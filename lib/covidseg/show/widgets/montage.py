@@ -32,7 +32,7 @@ def montage(explorer, index: int, infos: Sequence[MapInfo], *, blend: float, wid
             limits = explorer.limits(look, info, channel, "block")
             _show_map(ax, explorer, look, info, channel, (0.0, 1.0) if info.unit else limits, blend)
             if single:
-                _name(ax, f"{_math(info)}, {_size(info)}", limits)
+                _name(ax, f"{_math(info)}, {info.size}", limits)
             elif above is None or info.channels != above.channels:
                 ax.set_title(f"{info.channel_word} {info.channels[channel]}", fontsize=8, color=INK)
         if not single:
@@ -55,16 +55,12 @@ def _show_slice(case, predicted, ax):
 def _show_map(ax, explorer, look, info, channel, limits, blend):
     case, window = look.case, explorer.preprocessing.window
     options = dict(intensity=case.intensity, window=window, blend=blend, limits=limits, legend=False, side=256)
-    ax.imshow(render(case.image, look.maps[info.name][channel], **options))
+    ax.imshow(render(case.image, look.plane(info.name)[channel], **options))
 
 
 def _math(info: MapInfo) -> str:
     """'E²₁' set as the paper sets it; names without digits stay text."""
     return f"${info.math}$" if info.math else info.symbol
-
-
-def _size(info: MapInfo) -> str:
-    return "full size" if info.stride == 1 else f"1/{info.stride:g}"
 
 
 def _name(ax, text, limits):
@@ -73,7 +69,7 @@ def _name(ax, text, limits):
 
 def _name_row(ax, info, limits):
     of = f"{info.kind} of {_math(info)}" if "/" in info.name else _math(info)
-    text = f"{of}, {_size(info)}\n{number(limits[0])} to {number(limits[1])}"
+    text = f"{of}, {info.size}\n{number(limits[0])} to {number(limits[1])}"
     ax.text(-0.06, 0.5, text, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=8, color=INK)
 
 

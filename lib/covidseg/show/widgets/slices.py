@@ -10,7 +10,7 @@ from covidseg.data import Case
 from covidseg.data.transforms import LUNG, WINDOWS, Window
 from covidseg.errors import UserError
 from covidseg.show.pictures import CLASSES, HIT, labels_rgb, overlay_rgb, slice_rgb
-from covidseg.show.widgets.explorer import as_slices, first_slice
+from covidseg.show.widgets.look import as_slices, first_slice
 from covidseg.show.widgets.panel import ImagePanel, make_control
 from covidseg.show.widgets.render import percent
 
