@@ -102,9 +102,10 @@ def test_slices_are_handed_out_as_soon_as_no_patch_will_touch_them():
     assert passes == [(0, 4, 1), (4, 4, 2), (8, 4, 3), (12, 8, 4)]
 
 
-def test_a_network_in_half_precision_is_summed_in_float32():
+def test_answers_are_summed_in_float32_and_without_a_graph():
     scores = windows(lambda x: x.to(torch.bfloat16), torch.ones(1, 1, 16, 16, 16), (8, 8, 8))
     assert scores.dtype == torch.float32 and scores.device.type == "cpu"
+    assert not windows(toy(), torch.ones(1, 1, 8, 8, 8), (8, 8, 8)).requires_grad
     assert_close(scores, torch.ones(1, 1, 16, 16, 16))
 
 

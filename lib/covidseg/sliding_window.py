@@ -38,7 +38,7 @@ def windows(
     patch : (rows, columns, slices); a thinner volume is padded with its border voxels, the answer cut back
     overlap : share of a patch that the next one covers again, 0 to below 1; blend : "gaussian" or "constant"
     batch : patches per pass; the answer does not depend on it. device : where passes run, else where the volume is
-    Memory besides the volume: 4 K bytes for each of its voxels, and what `slabs` holds.
+    Memory besides the volume: 8 K bytes for each of its voxels (the slabs, then the whole); `slabs` holds less.
     Raises UserError for other shapes, an unknown blend, and a network that answers in another size.
     """
     return torch.cat([scores for _, scores in slabs(model, volume, patch, overlap, blend, batch, device)], -1)
@@ -77,12 +77,13 @@ def slabs(model, volume, patch, overlap=0.5, blend="gaussian", batch=1, device=N
 
 
 def _answers(model, x: Tensor) -> Tensor:
-    """Logits of some patches, float32 on the CPU; UserError where they have another size than the patches."""
-    answers = main_output(model(x))
+    """Logits of some patches, on the CPU; UserError where they have another size than the patches."""
+    with torch.no_grad():  # a graph would keep every patch alive
+        answers = main_output(model(x))
     if answers.shape[2:] != x.shape[2:]:
         given, got = (" x ".join(map(str, shape[2:])) for shape in (x.shape, answers.shape))
         raise UserError(f"The network answers a patch of {given} in {got}: choose a patch whose sides it keeps.")
-    return answers.float().cpu()
+    return answers.cpu()
 
 
 def _starts(n: int, p: int, overlap: float) -> list[int]:
