@@ -15,7 +15,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg -
 	--nbval-kernel-startup-timeout=120
 PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
-.PHONY: run test test-lesson lint lab refresh weights gpu clean help
+.PHONY: run test test-lesson lint lab refresh weights gpu house clean help
 .DEFAULT_GOAL := help
 
 run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), then say where the report is
@@ -45,6 +45,9 @@ weights: $(READY)  ## train the small MiniSeg that the kit ships, on phantoms (a
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing
 	$(BIN)/python -m covidseg.runs.bare results/pending.json -o runs/gpu --workers 5 --minutes 9; true
 	$(BIN)/covidseg report --adopt runs/gpu
+
+house: $(READY)  ## draw the rooms of the code and what they import: docs/house.svg
+	$(BIN)/python tools/house.py
 
 clean:  ## remove the environment, caches and runs; data stay
 	rm -rf $(VENV) runs build .pytest_cache .ruff_cache

@@ -11,21 +11,9 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "lib" / "covidseg"
 
-LEVELS = [
-    {"checkout", "device", "errors", "files", "progress", "provenance", "repeatable", "runs.record", "text"},
-    {"paper"},
-    {"losses", "metrics", "fetch", "phantom"},
-    {"nn", "data", "scans"},
-    {"backbones"},
-    {"zoo", "training", "inference", "sliding_window", "profiling", "attention"},
-    {"papers"},
-    {"show", "papers.miniseg.diagram", "papers.infnet.diagram"},
-    {"scans.segment", "scans.findings", "scans.sheet", "scans.outputs"},
-    {"lesson", "lessons", "papers.miniseg.checks", "papers.infnet.checks"},
-    {"runs"},
-    {"tables", "runs.command"},
-    {"cli"},
-]
+sys.path.insert(0, str(PACKAGE.parents[1] / "tools"))
+from levels import LEVELS  # noqa: E402
+
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
 # The core runs on a bare GPU machine: these are all that it may import when it is loaded.
