@@ -20,6 +20,7 @@ from covidseg.data.case import Case
 from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError
 from covidseg.losses import cross_entropy
+from covidseg.nn.layers import input_channels
 from covidseg.nn.weights import load_weights
 from covidseg.papers import recipe
 from covidseg.papers.miniseg import LESSON, MINISEG, MINISEG_PAPER, QUICK
@@ -40,7 +41,7 @@ from covidseg.training import (
 )
 from covidseg.training.batches import generator_for
 from covidseg.training.devices import Precision, as_user_error
-from covidseg.training.evaluation import input_channels, validate
+from covidseg.training.evaluation import validate
 from covidseg.training.history import best_epoch
 
 CPU = torch.device("cpu")

@@ -70,7 +70,7 @@ def _file(checkpoint: str) -> str:
 def _refuse_guided(checkpoint: str, model) -> None:
     """The networks that tell ground glass from consolidation are told where infection is; a slice alone is half."""
     from covidseg.errors import UserError
-    from covidseg.training.evaluation import input_channels
+    from covidseg.nn.layers import input_channels
 
     channels = input_channels(model)
     if channels not in (1, 3):

@@ -60,12 +60,13 @@ def profile(
       covidseg profile PAPER -o num_classes=4 --json
     """
     from covidseg.nn import card
+    from covidseg.nn.layers import input_channels
     from covidseg.profiling import profile_model
 
     dimensions = card(name).dimensions
     network = _build(name, option or [])
     side = size or (512 if dimensions == 2 else 64)
-    counted = profile_model(network, (_channels(network), *[side] * dimensions))
+    counted = profile_model(network, (input_channels(network), *[side] * dimensions))
     parts = counted.groups()
     if as_json:
         totals = {key: getattr(counted, key) for key in ("params", "trainable", "macs", "input_shape")}
@@ -87,8 +88,3 @@ def _build(name: str, assignments: list[str]):
         return create_model(name, **options)
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} cannot be built so: {error}") from error
-
-
-def _channels(network) -> int:
-    """Input channels, as the first convolution has them."""
-    return next(m.in_channels for m in network.modules() if hasattr(m, "in_channels") and hasattr(m, "weight"))

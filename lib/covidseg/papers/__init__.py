@@ -17,6 +17,7 @@ __all__ = [
     "find_row",
     "folder",
     "load_official",
+    "paper_of_model",
     "paper_of_network",
     "papers",
     "recipe",
@@ -44,6 +45,12 @@ def papers() -> tuple[Paper, ...]:
 def paper_of_network(name: str) -> Paper | None:
     """The paper whose own network this is; None for a rival."""
     return next((paper for paper in papers() if name in paper.networks), None)
+
+
+def paper_of_model(model) -> Paper | None:
+    """The paper in whose folder a network's class stands; None for a rival's or a stranger's."""
+    inside = type(model).__module__.split(".")[:3]
+    return next((paper for paper in papers() if inside == ["covidseg", "papers", paper.name]), None)
 
 
 # ------------------------------------------------------------------------------------------------------- rows

@@ -14,10 +14,11 @@ from covidseg.device import choose_device
 from covidseg.errors import UserError
 from covidseg.inference import predict, prepare
 from covidseg.metrics import Scores, find_protocol, segmentation_scores
+from covidseg.nn.layers import input_channels, main_output
 from covidseg.progress import progress
 from covidseg.training.batches import SliceCache, slices_of
 
-__all__ = ["evaluate", "input_channels", "validate"]
+__all__ = ["evaluate", "validate"]
 
 
 def evaluate(
@@ -120,8 +121,7 @@ def forward(model: nn.Module, x: Tensor) -> Tensor:
     """Main logits of a network in eval mode, without gradients, in float32."""
     model.eval()
     with torch.inference_mode():
-        out = model(x)
-    return (out[0] if isinstance(out, tuple | list) else out).float()
+        return main_output(model(x)).float()
 
 
 def infection_probability(logits: Tensor) -> Tensor:
@@ -137,8 +137,3 @@ def classes_of(logits: Tensor) -> Tensor:
 def _infection(mask: np.ndarray) -> np.ndarray:
     """Classes 1 (GGO, or any infection) and 2 (consolidation)."""
     return ((mask == 1) | (mask == 2)).astype(np.uint8)
-
-
-def input_channels(model: nn.Module) -> int:
-    """Channels the first convolution takes: 3, or 1."""
-    return next((p.shape[1] for p in model.parameters() if p.ndim >= 4), 3)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from covidseg.data.case import Case
 from covidseg.errors import UserError
 from covidseg.files import make_folder
+from covidseg.nn.layers import input_channels
 from covidseg.progress import progress
 from covidseg.training.batches import Step
 from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
 from covidseg.training.devices import Precision, as_user_error, join_team, memory_format
-from covidseg.training.evaluation import input_channels
 from covidseg.training.history import History, best_epoch
 from covidseg.training.interrupt import Interrupt
 from covidseg.training.recipes import Recipe

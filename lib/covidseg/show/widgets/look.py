@@ -128,7 +128,7 @@ def _one_pass(model, x, names) -> tuple[dict[str, np.ndarray], torch.Tensor]:
         maps = attention.capture(model, x.to(device), names)
     finally:
         hook.remove()
-    return {name: shown(name, values[0]) for name, values in maps.items()}, main_output(outputs[0]).float()
+    return {name: shown(model, name, values[0]) for name, values in maps.items()}, main_output(outputs[0]).float()
 
 
 def _grown(case: Case, multiples: Sequence[int]) -> Case:

@@ -1,16 +1,18 @@
 """What a map is called and what its channels are, read from its name, its shape and the network it comes from.
 
 Nothing here is tied to one network: names split as kind/block ("A/E_2_1") or kind_index ("S_4"), channels are
-numbered unless the network says more. What a paper says about its maps is one row of ``KINDS``.
+numbered unless the network says more. What a paper says about the maps of its own networks it declares (`Paper.maps`).
 """
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatch
 
 import numpy as np
 from scipy.special import expit
 from torch import nn
+
+from covidseg import papers
+from covidseg.paper import MapKind
 
 __all__ = ["MapInfo", "describe_map", "shown"]
 
@@ -73,34 +75,14 @@ class MapInfo:
         return f"{self.kind} of {self.symbol}" if "/" in self.name else self.symbol
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a paper says of all maps whose name fits ``pattern``."""
-
-    pattern: str
-    word: str  # what its channels are
-    note: str = ""
-    unit: bool = False  # values are shares: maps of such kinds are compared on one scale, 0 to 1
-    logits: bool = False  # shown as probabilities, because a logit of 3 says little and one of 9 hardly more
-
-
-KINDS = [
-    Kind("A/E_*", "dilation", "Eqn 7 multiplies this branch by 1 + A, here by {gain_low} to {gain_high}."),
-    Kind("P_*", "class"),
-    Kind("A_*", "channel", "Eqn 3, 1 - sigmoid of the coarser map: near 0 erased, near 1 left to look at.", unit=True),
-    Kind("S_g", "channel", "The global map of the partial decoder, as probability.", unit=True, logits=True),
-    Kind("S_e", "channel", "The edge map (Eqn 1), as probability.", unit=True, logits=True),
-    Kind("S_*", "channel", "The coarser map, corrected by this unit; as probability.", unit=True, logits=True),
-    Kind("e_att", "channel", "The edge feature that every reverse attention unit reads."),
-    Kind("f_*", "channel", "A feature of the trunk."),
-]
+LOGITS = MapKind("P_*", "class")  # what every rival of this kit calls its own
 
 
 def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: tuple[int, ...]) -> MapInfo:
     """values : (c, h, w) or (c, h, w, d), as captured for an input of ``input_shape``, (H, W) or (H, W, D)."""
     kind, _, rest = name.rpartition("/")
     symbol, place = _symbol(rest)
-    found = _kind(name)
+    found = _kind(model, name)
     dilations = _dilations(model, name)
     word = found.word if dilations or found.word != "dilation" else "branch"
     channels = _distinct(dilations) if len(dilations) == len(values) else [str(k + 1) for k in range(len(values))]
@@ -113,17 +95,20 @@ def describe_map(model: nn.Module, name: str, values: np.ndarray, input_shape: t
     )  # fmt: skip
 
 
-def shown(name: str, values: np.ndarray) -> np.ndarray:
+def shown(model: nn.Module, name: str, values: np.ndarray) -> np.ndarray:
     """A captured map as a reader sees it: logits of the kinds that say so become probabilities. float32, same shape."""
-    return expit(values) if _kind(name).logits else values
+    return expit(values) if _kind(model, name).logits else values
 
 
 def _share(stride: float) -> str:
     return "full size" if stride == 1 else f"1/{stride:g}"
 
 
-def _kind(name: str) -> Kind:
-    return next((k for k in KINDS if fnmatch(name, k.pattern)), Kind(name, "channel"))
+def _kind(model: nn.Module, name: str) -> MapKind:
+    """What the paper whose own network this is says of the map; of anyone else's it says nothing."""
+    paper = papers.paper_of_model(model)
+    known = paper.maps if paper else (LOGITS,) if type(model).__module__.startswith("covidseg.zoo.") else ()
+    return next((kind for kind in known if kind.fits(name)), MapKind(name, "channel"))
 
 
 def _symbol(rest: str) -> tuple[str, str]:

@@ -14,9 +14,10 @@ from covidseg.device import choose_device
 from covidseg.errors import UserError
 from covidseg.inference import to_native
 from covidseg.metrics import Scores, segmentation_scores
+from covidseg.nn.layers import input_channels
 from covidseg.papers.infnet.labelling.inputs import assemble, check_prior
 from covidseg.papers.infnet.labelling.targets import CLASSES, three_classes
-from covidseg.training.evaluation import forward, input_channels
+from covidseg.training.evaluation import forward
 
 __all__ = ["INFECTION", "ClassScores", "label_infection", "score_classes"]
 

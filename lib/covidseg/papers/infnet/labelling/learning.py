@@ -13,10 +13,11 @@ from covidseg.data.transforms import Scale
 from covidseg.errors import UserError, unknown_name
 from covidseg.losses import cross_entropy, log_class_weights
 from covidseg.metrics.overlap import mean_iou
+from covidseg.nn.layers import input_channels
 from covidseg.papers.infnet.labelling.inputs import TARGETS, GuidedSlice, MultiClassBatches
 from covidseg.papers.infnet.labelling.targets import CLASSES, one_hot
 from covidseg.training.batches import fit_preprocessing
-from covidseg.training.evaluation import forward, input_channels
+from covidseg.training.evaluation import forward
 from covidseg.training.feeds import Slices
 from covidseg.training.history import History
 from covidseg.training.loop import train

@@ -13,8 +13,9 @@ from covidseg.data.case import Case
 from covidseg.data.transforms import LUNG, Preprocessing, Window, resize_image, to_grey
 from covidseg.device import choose_device
 from covidseg.errors import UserError
+from covidseg.nn.layers import input_channels
 from covidseg.training.batches import finite_image, generator_for, normalised, slices_of
-from covidseg.training.evaluation import forward, infection_probability, input_channels
+from covidseg.training.evaluation import forward, infection_probability
 
 __all__ = ["Group", "Unlabelled", "groups_of", "soft_maps", "unlabelled_slices"]
 

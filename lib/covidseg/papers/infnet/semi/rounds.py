@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from covidseg.device import choose_device
 from covidseg.errors import UserError
 from covidseg.files import make_folder, write_atomically, write_text
+from covidseg.nn.layers import input_channels
 from covidseg.nn.weights import read_tensors
 from covidseg.papers.infnet.feed import SoftSlice
 from covidseg.papers.infnet.semi.hybrid import HybridBatches, preprocessing_for
@@ -22,7 +23,6 @@ from covidseg.papers.infnet.semi.plan import AS_RUN, Plan
 from covidseg.papers.infnet.semi.pool import Group, Unlabelled, groups_of, soft_maps
 from covidseg.progress import progress
 from covidseg.training.batches import generator_for
-from covidseg.training.evaluation import input_channels
 from covidseg.training.loop import train
 
 __all__ = ["label_pool"]

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from torch import nn
 
 from covidseg.data.case import Case
+from covidseg.nn.layers import input_channels
 from covidseg.papers.infnet.feed import SoftSlice
 from covidseg.papers.infnet.recipes import INFNET_RELEASED
 from covidseg.papers.infnet.semi.hybrid import HybridBatches
 from covidseg.training.batches import fit_preprocessing
-from covidseg.training.evaluation import input_channels
 from covidseg.training.history import History
 from covidseg.training.loop import train
 from covidseg.training.recipes import Recipe
