@@ -10,7 +10,7 @@ from toy_records import toy_record
 from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
 from covidseg.papers import find_row, variant_options
-from covidseg.papers.miniseg import LESSON
+from covidseg.papers.miniseg import MINISEG_LESSON
 from covidseg.runs.costs import Cost, estimate, in_time, total
 from covidseg.runs.record import load_record
 from covidseg.runs.trial import Trial
@@ -213,7 +213,7 @@ def test_a_run_of_another_network_is_scaled_by_macs():
 
 def test_without_any_run_macs_and_slices_give_an_estimate_on_a_cpu_only():
     cost = estimate(RUN, [])
-    passes = LESSON.epochs * (3 * 64 + 32) * (96 / 512) ** 2
+    passes = MINISEG_LESSON.epochs * (3 * 64 + 32) * (96 / 512) ** 2
     rate = find_row("miniseg")[0].tasks["infection"].macs_per_second
     assert cost.seconds == pytest.approx(0.2164e9 * passes / rate, rel=1e-3)
     assert "estimated from MACs" in cost.basis

@@ -14,11 +14,11 @@ from covidseg.data.transforms import IMAGENET_MEAN, IMAGENET_STD, Preprocessing,
 from covidseg.errors import UserError
 from covidseg.papers import recipes
 from covidseg.papers.infnet.labelling import (
-    LESSON,
-    PAPER,
-    QUICK,
-    RELEASED,
-    REPAIRED,
+    LABELLING_LESSON,
+    LABELLING_PAPER,
+    LABELLING_QUICK,
+    LABELLING_RELEASED,
+    LABELLING_REPAIRED,
     GuidedSlice,
     MultiClassBatches,
     MultiClassLoss,
@@ -44,7 +44,7 @@ from covidseg.training.loop import _optimizer
 SIDE = 32
 TINY = Setting(
     recipe=replace(
-        QUICK.recipe,
+        LABELLING_QUICK.recipe,
         name="tiny",
         lr=0.05,
         epochs=25,
@@ -294,7 +294,7 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(UserError, match="only loss='bce'"):
         Setting(recipe=TINY.recipe, targets="published")
     with pytest.raises(UserError, match="class_weights belong"):
-        Setting(recipe=LESSON.recipe, loss="bce")
+        Setting(recipe=LABELLING_LESSON.recipe, loss="bce")
     with pytest.raises(UserError, match="statistics"):
         Setting(recipe=replace(TINY.recipe, statistics="fold"))
     with pytest.raises(UserError, match="is none for labelling"):
@@ -342,21 +342,21 @@ def test_pieces_of_a_batch_learn_what_the_batch_learns():
 
 
 def test_the_published_settings():
-    sgd = _optimizer(labeller(), RELEASED.recipe)
+    sgd = _optimizer(labeller(), LABELLING_RELEASED.recipe)
     assert isinstance(sgd, torch.optim.SGD)
     assert [sgd.defaults[k] for k in ("lr", "momentum", "weight_decay")] == [1e-2, 0.7, 0]
-    r = RELEASED.recipe
-    assert (r.epochs, r.batch, r.val_size, r.schedule, RELEASED.loss) == (200, 16, 352, Constant(), "bce")
-    paper = _optimizer(labeller(), PAPER.recipe).defaults
+    r = LABELLING_RELEASED.recipe
+    assert (r.epochs, r.batch, r.val_size, r.schedule, LABELLING_RELEASED.loss) == (200, 16, 352, Constant(), "bce")
+    paper = _optimizer(labeller(), LABELLING_PAPER.recipe).defaults
     assert [paper[k] for k in ("lr", "momentum", "weight_decay")] == [1e-10, 0.99, 5e-4]
-    assert PAPER.recipe.val_size == 512 and PAPER.loss == "summed"
-    assert (RELEASED.targets, REPAIRED.targets) == ("published", "true")
+    assert LABELLING_PAPER.recipe.val_size == 512 and LABELLING_PAPER.loss == "summed"
+    assert (LABELLING_RELEASED.targets, LABELLING_REPAIRED.targets) == ("published", "true")
 
 
 def test_a_recipe_that_says_nothing_of_momentum_reads_as_before():
-    assert "momentum" not in recipes()["released"].to_dict() and RELEASED.recipe.to_dict()["momentum"] == 0.7
-    assert Recipe.from_dict(RELEASED.recipe.to_dict()) == RELEASED.recipe
-    assert _optimizer(labeller(), replace(RELEASED.recipe, momentum=0.9)).defaults["momentum"] == 0.9
+    assert "momentum" not in recipes()["released"].to_dict() and LABELLING_RELEASED.recipe.to_dict()["momentum"] == 0.7
+    assert Recipe.from_dict(LABELLING_RELEASED.recipe.to_dict()) == LABELLING_RELEASED.recipe
+    assert _optimizer(labeller(), replace(LABELLING_RELEASED.recipe, momentum=0.9)).defaults["momentum"] == 0.9
 
 
 def test_xavier_draws_within_its_bound():
@@ -408,7 +408,9 @@ def test_labels_lie_on_the_slices_own_grid():
 
 @pytest.mark.parametrize(("channels", "options"), [(6, {}), (2, {"width": 4})])
 def test_the_multiclass_unet_trains_and_labels(channels, options):
-    setting = replace(QUICK, recipe=replace(QUICK.recipe, epochs=1, batch=2, scales=(Scale(32, 1),), val_size=32))
+    setting = replace(
+        LABELLING_QUICK, recipe=replace(LABELLING_QUICK.recipe, epochs=1, batch=2, scales=(Scale(32, 1),), val_size=32)
+    )
     net = create_model("multiclass_unet", in_channels=channels, **({"width": 8} | options))
     cases = load_dataset("phantom", split="train", n=2, size=48)
     history = train_labelling(net, guided_slices(cases), setting, device="cpu")

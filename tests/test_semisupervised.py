@@ -20,8 +20,8 @@ from covidseg.papers.infnet.edges import edge_map, semiseg_edges
 from covidseg.papers.infnet.semi import (
     AS_RUN,
     FAST,
-    LESSON,
-    QUICK,
+    LESSON_PLAN,
+    QUICK_PLAN,
     HybridBatches,
     Plan,
     Unlabelled,
@@ -132,7 +132,7 @@ def test_plans_that_cannot_be_are_refused():
         replace(PLAN, steps=3)
     with pytest.raises(UserError, match="has no soft masks"):
         replace(PLAN, recipe=replace(RECIPE, feed=Slices(), objective=CrossEntropy()))
-    for plan in (AS_RUN, FAST, LESSON, QUICK):
+    for plan in (AS_RUN, FAST, LESSON_PLAN, QUICK_PLAN):
         assert json.loads(json.dumps(plan.to_dict()))["recipe"]["loss"] == "infnet_plain_bce"
 
 

@@ -23,7 +23,7 @@ from covidseg.losses import cross_entropy
 from covidseg.nn.layers import input_channels
 from covidseg.nn.weights import load_weights
 from covidseg.papers import recipe
-from covidseg.papers.miniseg import LESSON, MINISEG, MINISEG_PAPER, QUICK
+from covidseg.papers.miniseg import MINISEG, MINISEG_LESSON, MINISEG_PAPER, MINISEG_QUICK
 from covidseg.papers.miniseg.augment import training_sample
 from covidseg.training import (
     Constant,
@@ -87,7 +87,7 @@ def test_the_optimiser_gets_the_schedules_rate_at_every_step(monkeypatch):
     assert rates == [learning_rate(RECIPE, i, 4) for i in range(12)]  # 10 discs, batch 4: 2 steps in each of 2 passes
 
 
-@pytest.mark.parametrize("r", [MINISEG, LESSON, QUICK, RECIPE], ids=lambda r: r.name)
+@pytest.mark.parametrize("r", [MINISEG, MINISEG_LESSON, MINISEG_QUICK, RECIPE], ids=lambda r: r.name)
 def test_a_recipe_survives_json(r):
     assert Recipe.from_dict(json.loads(json.dumps(r.to_dict()))) == r
 

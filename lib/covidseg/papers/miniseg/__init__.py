@@ -7,19 +7,27 @@ and code part), ``ablations``, ``recipes``, ``augment``, ``protocol``, ``tasks``
 from covidseg.papers.miniseg.ablations import ABLATIONS
 from covidseg.papers.miniseg.augment import MINISEG_SCALES, augment, symmetric_crop, training_sample
 from covidseg.papers.miniseg.network import AHSP, MiniSeg
-from covidseg.papers.miniseg.recipes import LESSON, MINISEG, MINISEG_PAPER, MINISEG_RELEASED, PHANTOM, QUICK, SHORT
+from covidseg.papers.miniseg.recipes import (
+    MINISEG,
+    MINISEG_LESSON,
+    MINISEG_PAPER,
+    MINISEG_PHANTOM,
+    MINISEG_QUICK,
+    MINISEG_RELEASED,
+    MINISEG_SHORT,
+)
 
 __all__ = [
     "ABLATIONS",
     "AHSP",
-    "LESSON",
+    "MINISEG_LESSON",
     "MINISEG",
     "MINISEG_PAPER",
     "MINISEG_RELEASED",
     "MINISEG_SCALES",
-    "PHANTOM",
-    "QUICK",
-    "SHORT",
+    "MINISEG_PHANTOM",
+    "MINISEG_QUICK",
+    "MINISEG_SHORT",
     "MiniSeg",
     "augment",
     "symmetric_crop",

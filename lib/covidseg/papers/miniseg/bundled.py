@@ -16,7 +16,7 @@ import torch
 from covidseg.data import Case, load_dataset
 from covidseg.nn import create_model
 from covidseg.nn.weights import save_weights
-from covidseg.papers.miniseg.recipes import PHANTOM
+from covidseg.papers.miniseg.recipes import MINISEG_PHANTOM
 from covidseg.papers.miniseg.weights import BUNDLED
 from covidseg.training.evaluation import evaluate
 from covidseg.training.loop import train
@@ -32,7 +32,7 @@ def make(path: Path = BUNDLED, seed: int = 0) -> dict:
     validation = phantoms("val", n=40, seed=seed, size=SIZE)
     torch.manual_seed(seed)
     model = create_model("miniseg")
-    recipe = replace(PHANTOM, epochs=EPOCHS)
+    recipe = replace(MINISEG_PHANTOM, epochs=EPOCHS)
     train(model, training, validation, recipe, seed=seed, device="cpu", name="miniseg", report=print)
     scores = evaluate(model, phantoms("test", n=60, seed=seed, size=512), distances=False)
     facts = {

@@ -9,7 +9,16 @@ from covidseg.training.objective import CrossEntropy
 from covidseg.training.recipes import Recipe
 from covidseg.training.schedules import Poly
 
-__all__ = ["LESSON", "MINISEG", "MINISEG_PAPER", "MINISEG_RELEASED", "PHANTOM", "QUICK", "RECIPES", "SHORT"]
+__all__ = [
+    "MINISEG_LESSON",
+    "MINISEG",
+    "MINISEG_PAPER",
+    "MINISEG_RELEASED",
+    "MINISEG_PHANTOM",
+    "MINISEG_QUICK",
+    "RECIPES",
+    "MINISEG_SHORT",
+]
 
 MINISEG_RELEASED = Recipe(
     name="released",
@@ -32,23 +41,23 @@ MINISEG_PAPER = replace(
     scales=(Scale(512, 16),),                      # the text read plainly: one pass of 512 px is an epoch
 )  # fmt: skip
 MINISEG = MINISEG_RELEASED
-SHORT = replace(
+MINISEG_SHORT = replace(
     MINISEG_RELEASED,
     name="short",
     scales=(Scale(256, 8),), val_size=256,         # ours: one pass at half the side, for a CPU
 )  # fmt: skip
-LESSON = replace(
+MINISEG_LESSON = replace(
     MINISEG_PAPER,
     name="lesson",
     lr=6e-3, epochs=28, batch=8,                   # ours: 224 steps on 64 phantoms must do
     scales=(Scale(96, 3),), val_size=96,           # ours: two minutes on two CPU cores; 3 of 96 is about 16 of 512
 )  # fmt: skip
-QUICK = replace(
-    LESSON,
+MINISEG_QUICK = replace(
+    MINISEG_LESSON,
     name="quick",
     epochs=2, batch=4, scales=(Scale(64, 2),), val_size=64,  # ours, for tests and for the smoke budget: seconds
 )  # fmt: skip
-PHANTOM = replace(
+MINISEG_PHANTOM = replace(
     MINISEG_PAPER,
     name="phantom",                                # ours: learns on phantoms, is used on patients
     lr=3e-3, epochs=6, batch=8,                    # ours: 450 steps on 600 phantoms of 256 px
@@ -56,4 +65,4 @@ PHANTOM = replace(
     feed=Slices(augment="wide"),                   # ours: what phantoms lack in variety, zoom and greys must supply
     window=Window(-400, 1400), antialias=True,     # ours: about the greys in which CT100 is published
 )  # fmt: skip
-RECIPES = (MINISEG_RELEASED, MINISEG_PAPER, SHORT, LESSON, PHANTOM, QUICK)
+RECIPES = (MINISEG_RELEASED, MINISEG_PAPER, MINISEG_SHORT, MINISEG_LESSON, MINISEG_PHANTOM, MINISEG_QUICK)

@@ -4,10 +4,10 @@ A first network says where infection is (`predicted_priors`; to train, the true 
 ``create_model("multiclass_unet")``, reads that prior beside the slice and says which kind.
 
 >>> from covidseg import create_model, load_dataset
->>> from covidseg.papers.infnet.labelling import LESSON, guided_slices, label_infection, train_labelling
+>>> from covidseg.papers.infnet.labelling import LABELLING_LESSON, guided_slices, label_infection, train_labelling
 >>> cases = load_dataset("phantom", split="train", n=24, size=128)
 >>> model = create_model("multiclass_unet", width=8)
->>> history = train_labelling(model, guided_slices(cases), LESSON)              # doctest: +SKIP
+>>> history = train_labelling(model, guided_slices(cases), LABELLING_LESSON)              # doctest: +SKIP
 >>> label_infection(model, cases[0].image, cases[0].infection).max()           # doctest: +SKIP
 2
 
@@ -25,13 +25,13 @@ from covidseg.papers.infnet.labelling.inputs import (
     predicted_priors,
 )
 from covidseg.papers.infnet.labelling.learning import (
-    LESSON,
-    PAPER,
-    QUICK,
-    RELEASED,
-    REPAIRED,
+    LABELLING_LESSON,
+    LABELLING_PAPER,
+    LABELLING_QUICK,
+    LABELLING_RELEASED,
+    LABELLING_REPAIRED,
+    LABELLING_SHORT,
     SETTINGS,
-    SHORT,
     MultiClassLoss,
     Setting,
     train_labelling,
@@ -50,13 +50,13 @@ from covidseg.papers.infnet.labelling.targets import (
 __all__ = [
     "CLASSES",
     "INFECTION",
-    "LESSON",
-    "PAPER",
-    "QUICK",
-    "RELEASED",
-    "REPAIRED",
+    "LABELLING_LESSON",
+    "LABELLING_PAPER",
+    "LABELLING_QUICK",
+    "LABELLING_RELEASED",
+    "LABELLING_REPAIRED",
     "SETTINGS",
-    "SHORT",
+    "LABELLING_SHORT",
     "ClassScores",
     "GuidedSlice",
     "MultiClassBatches",

@@ -26,13 +26,13 @@ from covidseg.training.recipes import Recipe
 from covidseg.training.schedules import Constant, Poly
 
 __all__ = [
-    "LESSON",
-    "PAPER",
-    "QUICK",
-    "RELEASED",
-    "REPAIRED",
+    "LABELLING_LESSON",
+    "LABELLING_PAPER",
+    "LABELLING_QUICK",
+    "LABELLING_RELEASED",
+    "LABELLING_REPAIRED",
     "SETTINGS",
-    "SHORT",
+    "LABELLING_SHORT",
     "MultiClassLoss",
     "Setting",
     "train_labelling",
@@ -106,10 +106,10 @@ class Setting:
             raise UserError(f"Recipe {self.recipe.name!r}: class_weights belong to loss='cross-entropy' alone.")
 
 
-RELEASED = Setting(
+LABELLING_RELEASED = Setting(
     recipe=Recipe(
         name="multiclass_released",
-        optimizer="sgd", lr=1e-2, momentum=0.7,          # code; see PAPER
+        optimizer="sgd", lr=1e-2, momentum=0.7,          # code; see LABELLING_PAPER
         epochs=200, batch=16, drop_last=False,           # code
         schedule=Constant(),                             # code
         scales=(Scale(352, 0),), val_size=352,           # code; the paper has 512
@@ -119,14 +119,14 @@ RELEASED = Setting(
     ),
     loss="bce", targets="published",                     # code: interpolated masks, shifted one-hot
 )  # fmt: skip
-REPAIRED = replace(
-    RELEASED,
-    recipe=replace(RELEASED.recipe, name="multiclass_repaired"),
+LABELLING_REPAIRED = replace(
+    LABELLING_RELEASED,
+    recipe=replace(LABELLING_RELEASED.recipe, name="multiclass_repaired"),
     targets="true",                                      # ours: what the defect of the targets alone changes
 )  # fmt: skip
-PAPER = Setting(                                         # first weights: `xavier_uniform`
+LABELLING_PAPER = Setting(                                         # first weights: `xavier_uniform`
     recipe=replace(
-        RELEASED.recipe,
+        LABELLING_RELEASED.recipe,
         name="multiclass_paper",
         lr=1e-10, momentum=0.99, weight_decay=5e-4,      # paper, "Implementation Details"
         scales=(Scale(512, 0),), val_size=512,           # paper
@@ -134,9 +134,9 @@ PAPER = Setting(                                         # first weights: `xavie
     ),
     loss="summed",                                       # ours: the only loss to which that rate belongs
 )  # fmt: skip
-SHORT = Setting(
+LABELLING_SHORT = Setting(
     recipe=replace(
-        RELEASED.recipe,
+        LABELLING_RELEASED.recipe,
         name="multiclass_short",                         # ours: real slices on a CPU
         optimizer="adam", lr=5e-3, schedule=Poly(), epochs=40, batch=8,
         scales=(Scale(192, 8),), val_size=192, antialias=True,
@@ -144,19 +144,33 @@ SHORT = Setting(
         objective=CrossEntropy(class_weights=True, aux_weights=(1.0,)),
     ),
 )  # fmt: skip
-LESSON = replace(
-    SHORT,
+LABELLING_LESSON = replace(
+    LABELLING_SHORT,
     recipe=replace(
-        SHORT.recipe,
+        LABELLING_SHORT.recipe,
         name="multiclass_lesson",
         lr=2e-2, epochs=16, scales=(Scale(96, 3),), val_size=96,  # ours: half a minute on one CPU core
     ),
 )  # fmt: skip
-QUICK = replace(
-    LESSON,
-    recipe=replace(LESSON.recipe, name="multiclass_quick", epochs=2, batch=4, scales=(Scale(64, 2),), val_size=64),
+LABELLING_QUICK = replace(
+    LABELLING_LESSON,
+    recipe=replace(
+        LABELLING_LESSON.recipe,
+        name="multiclass_quick",
+        epochs=2, batch=4, scales=(Scale(64, 2),), val_size=64,
+    ),
 )  # fmt: skip
-SETTINGS = {setting.recipe.name: setting for setting in (RELEASED, REPAIRED, PAPER, SHORT, LESSON, QUICK)}
+SETTINGS = {
+    setting.recipe.name: setting
+    for setting in (
+        LABELLING_RELEASED,
+        LABELLING_REPAIRED,
+        LABELLING_PAPER,
+        LABELLING_SHORT,
+        LABELLING_LESSON,
+        LABELLING_QUICK,
+    )
+}
 
 
 def train_labelling(

@@ -1,14 +1,14 @@
 """Semi-Inf-Net: let the network label what nobody labelled, and learn from that (Inf-Net, section III-B, Algorithm 1).
 
 >>> from covidseg import create_model, load_dataset
->>> from covidseg.papers.infnet.semi import LESSON, label_pool, train_semi, unlabelled_slices
+>>> from covidseg.papers.infnet.semi import LESSON_PLAN, label_pool, train_semi, unlabelled_slices
 >>> from covidseg.papers.infnet import INFNET_LESSON, soft_slices
 >>> from covidseg.training import train
 >>> doctors = load_dataset("phantom", split="train", n=10, size=96)
 >>> pool = unlabelled_slices(load_dataset("phantom", split="train", n=60, size=96, seed=1))  # doctest: +SKIP
 >>> teacher = create_model("infnet_resnet50")                                               # doctest: +SKIP
 >>> history = train(teacher, doctors, None, INFNET_LESSON)                                  # doctest: +SKIP
->>> labels = label_pool(teacher, soft_slices(doctors), pool, LESSON, out="labels")          # doctest: +SKIP
+>>> labels = label_pool(teacher, soft_slices(doctors), pool, LESSON_PLAN, out="labels")          # doctest: +SKIP
 
 Reading order: ``plan`` (the published run, and what can be left out), ``pool``, ``labels``, ``rounds`` (the algorithm
 on one page), ``hybrid`` (the set that grows), ``two_steps`` (the training of Semi-Inf-Net), ``compare`` (what labels do
@@ -19,7 +19,17 @@ from covidseg.papers.infnet.semi.authors import authors_pool, authors_pseudo_lab
 from covidseg.papers.infnet.semi.compare import Comparison, compare_with_truth
 from covidseg.papers.infnet.semi.hybrid import HybridBatches
 from covidseg.papers.infnet.semi.labels import LazySlices, PseudoLabel, load_pseudo_labels, make_label, weights_hash
-from covidseg.papers.infnet.semi.plan import AS_RUN, FAST, LESSON, PLANS, QUICK, Plan, rounds_of, steps_as_run, steps_of
+from covidseg.papers.infnet.semi.plan import (
+    AS_RUN,
+    FAST,
+    LESSON_PLAN,
+    PLANS,
+    QUICK_PLAN,
+    Plan,
+    rounds_of,
+    steps_as_run,
+    steps_of,
+)
 from covidseg.papers.infnet.semi.pool import Unlabelled, groups_of, soft_maps, unlabelled_slices
 from covidseg.papers.infnet.semi.rounds import label_pool
 from covidseg.papers.infnet.semi.two_steps import SemiHistories, train_semi
@@ -27,9 +37,9 @@ from covidseg.papers.infnet.semi.two_steps import SemiHistories, train_semi
 __all__ = [
     "AS_RUN",
     "FAST",
-    "LESSON",
+    "LESSON_PLAN",
     "PLANS",
-    "QUICK",
+    "QUICK_PLAN",
     "Comparison",
     "HybridBatches",
     "LazySlices",

@@ -25,7 +25,7 @@ from covidseg.papers.infnet.recipes import INFNET_CONSTANT, INFNET_LESSON, INFNE
 from covidseg.training.recipes import Recipe
 from covidseg.training.schedules import Constant
 
-__all__ = ["AS_RUN", "FAST", "LESSON", "PLANS", "QUICK", "Plan", "rounds_of", "steps_as_run", "steps_of"]
+__all__ = ["AS_RUN", "FAST", "LESSON_PLAN", "PLANS", "QUICK_PLAN", "Plan", "rounds_of", "steps_as_run", "steps_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +82,19 @@ FAST = replace(
     recipe=replace(AS_RUN.recipe, name="infnet_pseudo_fast", epochs=1),
     after_last=False,                           # ours: what it learns there labels nothing
 )  # fmt: skip
-LESSON = replace(
+LESSON_PLAN = replace(
     FAST,
     name="lesson",                              # ours: phantoms, a minute on a CPU
     group=20, steps=24,
     recipe=replace(INFNET_LESSON, name="infnet_pseudo_lesson", epochs=1, lr=3e-4, schedule=Constant()),
 )  # fmt: skip
-QUICK = replace(
-    LESSON,
+QUICK_PLAN = replace(
+    LESSON_PLAN,
     name="quick",
     group=4, steps=4,
     recipe=replace(INFNET_QUICK, name="infnet_pseudo_quick", epochs=1, lr=3e-4, schedule=Constant()),
 )  # fmt: skip
-PLANS = {plan.name: plan for plan in (AS_RUN, FAST, LESSON, QUICK)}
+PLANS = {plan.name: plan for plan in (AS_RUN, FAST, LESSON_PLAN, QUICK_PLAN)}
 
 
 def rounds_of(n_unlabelled: int, k: int = 5) -> int:
