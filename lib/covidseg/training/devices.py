@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
+from covidseg.nn.layers import dimensions
 
 __all__ = ["PRECISIONS", "Precision", "Team", "as_user_error", "join_team", "memory_format"]
 
@@ -37,9 +38,13 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
 
-def memory_format(device: torch.device) -> torch.memory_format:
-    """Order of the axes in memory. On a CPU channels last: a small network's training step takes 0.77 of the time."""
-    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+def memory_format(device: torch.device, model: nn.Module) -> torch.memory_format:
+    """Order of the axes in memory. On a CPU channels last: a small network's training step takes 0.77 of the time.
+
+    Networks of volumes keep the usual order.
+    """
+    last = device.type == "cpu" and dimensions(model) == 2
+    return torch.channels_last if last else torch.contiguous_format
 
 
 @contextmanager

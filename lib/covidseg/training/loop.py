@@ -109,7 +109,7 @@ class Training:
         self.loss = loss or recipe.objective.loss(model, self.batches, recipe, device)
         self.validation = validation or self._standard_validation(val_set)
         self.optimizer = _optimizer(model, recipe)
-        self.format, self.files, self.scaler_state, self.doing_now = memory_format(device), None, None, None
+        self.format, self.files, self.scaler_state, self.doing_now = memory_format(device, model), None, None, None
         self.iteration, self.rows, self.loss_sum = 0, [], torch.zeros((), device=device)
         self.best, self.best_is_new, self.seconds, self.clock = None, False, 0.0, perf_counter()
         self.saved_at, self.saving = self.clock, 0.0  # when the last checkpoint was written, and how long it took
