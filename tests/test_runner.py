@@ -102,12 +102,16 @@ def test_a_notebook_that_takes_too_long_is_ended(tmp_path):
 
 
 def test_a_notebook_ends_with_the_process_that_wanted_it(tmp_path):
-    child = "import os; from covidseg.lessons.child import _end_with; print(os.getpid(), flush=True); _end_with({})"
-    parent = (
-        "import os, subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-c', {child!r}.format(os.getpid())]); time.sleep(600)"
+    (tmp_path / "child.py").write_text(
+        "import os, sys, time\nfrom covidseg.lessons import child\n"
+        "child.execute = lambda job: (print(os.getpid(), flush=True), time.sleep(600))\nchild.main(sys.argv[1])"
     )
-    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    parent = (
+        "import json, os, pathlib, subprocess, sys, time\nfolder = pathlib.Path(sys.argv[1])\n"
+        "(folder / 'job.json').write_text(json.dumps({'parent': os.getpid(), 'outcome': 'none'}))\n"
+        "subprocess.Popen([sys.executable, folder / 'child.py', folder / 'job.json'])\ntime.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent, tmp_path], stdout=subprocess.PIPE, text=True)
     orphan = psutil.Process(int(process.stdout.readline()))
     process.kill()
     process.wait()

@@ -16,7 +16,7 @@ PAPERS = sorted(path.parent.name for path in PACKAGE.glob("papers/*/__init__.py"
 FLOORS = (  # from the ground up: what the picture says of a floor, and who lives there, from left to right
     (
         "everybody may use these: no arrows",
-        ("checkout", "errors", "files", "progress", "provenance", "repeatable", "text", "device", "runs.record"),
+        ("checkout", "errors", "files", "processes", "progress", "provenance", "repeatable", "text", "device", "runs.record"),
     ),
     ("what a paper declares", ("paper",)),
     ("losses, scores, phantoms, downloads", ("losses", "metrics", "phantom", "fetch")),

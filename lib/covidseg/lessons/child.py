@@ -9,9 +9,9 @@ import json
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
+
+from covidseg.processes import end_with
 
 NEVER_STARTED = ("Kernel died before replying", "Kernel didn't respond", "ZMQError", "Address already in use")
 
@@ -47,16 +47,9 @@ def execute(job: dict) -> dict:
     return {"status": "done", "error": ""}
 
 
-def _end_with(parent: int) -> None:
-    """End this process once the one that wanted the notebook is gone (killed, say); the kernel notices and follows."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main(path: str) -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     job = json.loads(Path(path).read_text(encoding="utf-8"))
+    end_with(job["parent"], lambda: os.kill(os.getpid(), signal.SIGTERM))  # the kernel notices, and follows
     Path(job["outcome"]).write_text(json.dumps(execute(job)), encoding="utf-8")
 
 

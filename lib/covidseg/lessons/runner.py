@@ -60,6 +60,7 @@ def run_notebook(
         "cwd": str(source.resolve().parent),
         "timeout": timeout,
         "outcome": str(folder.resolve() / "outcome.json"),
+        "parent": os.getpid(),
     }
     result = folder.resolve() / "result.json"
     result.unlink(missing_ok=True)  # never take an older run's numbers for this one's
