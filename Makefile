@@ -43,7 +43,7 @@ weights: $(READY)  ## train the small MiniSeg that the kit ships, on phantoms (a
 	OMP_NUM_THREADS=2 $(BIN)/python -m covidseg.papers.miniseg.bundled
 
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing
-	$(BIN)/python -m covidseg.runs.bare results/pending.json -o runs/gpu --workers 5 --minutes 9; true
+	$(BIN)/python -m covidseg.runs results/pending.json -o runs/gpu --workers 5 --minutes 9; true
 	$(BIN)/covidseg report --adopt runs/gpu
 
 house: $(READY)  ## draw the rooms of the code and what they import: docs/house.svg

@@ -30,7 +30,7 @@ def seconds_of(runs: list, workers: int) -> float:
         begin = time.perf_counter()
         outcomes = command.run(runs, Path(folder), workers=workers)
         spent = time.perf_counter() - begin
-    if any(told["status"] != "done" for told in outcomes):
+    if any(outcome["status"] != "done" for outcome in outcomes):
         sys.exit(f"a run failed:\n{text.getvalue()}")
     return spent
 

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from shutil import copytree, ignore_patterns
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -22,8 +24,9 @@ from covidseg.cli import main
 from covidseg.errors import UserError
 from covidseg.lessons import read, runner
 from covidseg.lessons.runner import Outcome
-from covidseg.runs import cluster, command, keys, locks, source, summary, work, worker
+from covidseg.runs import cluster, command, keys, locks, pool, source, summary, work, worker
 from covidseg.runs.plan import plan, plan_file
+from covidseg.tables import batch as tables
 
 PARAMETERS = """\
 budget = "lesson"  # smoke | lesson | paper
@@ -122,7 +125,7 @@ def test_a_wrong_grid_is_refused_in_one_line_that_names_the_file(
     [
         (["batch", "nowhere.yaml"], "There is no grid file nowhere.yaml."),
         (["batch", "miniseg/tabel2"], "No table is called 'miniseg/tabel2'. Did you mean 'miniseg/table2'?"),
-        (["batch", "table2"], "'table2' is neither a grid file (.yaml) nor a table."),
+        (["batch", "table2"], "'table2' is neither a grid file (.yaml, .yml, .json) nor a table."),
         (
             ["batch", "miniseg/table2", "-p", "dataset=phantm"],
             "No data set is called 'phantm'. Did you mean 'phantom'?",
@@ -152,18 +155,18 @@ def test_a_grid_without_a_run_is_refused(more, tmp_path, capsys):
     assert main(["batch", str(tmp_path / "empty.yaml"), "-o", str(tmp_path / "out"), *more]) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
-    assert err.startswith(f"covidseg: {tmp_path / 'empty.yaml'} is an empty list")
+    assert err.startswith(f"covidseg: {tmp_path / 'empty.yaml'} is empty: a grid is a mapping")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_tables_batch_is_its_grid_of_train_one():
-    runs = command.planned("miniseg/table2", ["dataset=phantom"])
-    assert len(runs) == 15 and {run.notebook.stem for run in runs} == {"40_train_one"}
+    runs = tables.planned("miniseg/table2", ["dataset=phantom"])
+    assert len(runs) == 15 and {Path(run.notebook).stem for run in runs} == {"40_train_one"}
     assert {run.parameters["budget"] for run in runs} == {"lesson"}
-    some = command.planned("miniseg/table4", ["dataset=phantom", "budget=smoke", "seed=0"])
+    some = tables.planned("miniseg/table4", ["dataset=phantom", "budget=smoke", "seed=0"])
     assert {run.parameters["seed"] for run in some} == {0} and len(some) == 8
     full = {
-        r.key for r in command.planned("miniseg/table4", ["dataset=phantom"]) if r.parameters["variant"] == "MiniSeg"
+        r.key for r in tables.planned("miniseg/table4", ["dataset=phantom"]) if r.parameters["variant"] == "MiniSeg"
     }
     assert full <= {run.key for run in runs}  # a run that two tables share is the same run
 
@@ -261,12 +264,22 @@ def test_everything_that_counts_as_engine_is_there():
     assert not missing
 
 
+def test_a_standard_value_spelt_out_is_the_same_run():
+    spelt = {"dataset": "phantom", "recipe": "lesson", "epochs": 28, "size": 96}
+    (short,), (long,) = (plan("40_train_one", [given]) for given in ({}, spelt))
+    assert (short.key, short.name) == (long.key, long.name) and long.parameters["epochs"] is None
+    (other,) = plan("40_train_one", [spelt | {"epochs": 27}])
+    assert other.key != short.key and other.parameters["recipe"] == "" and "epochs27" in other.name
+
+
 # ---------------------------------------------------------------------------------------------------- locks
 
 
-def hold(path: Path, **facts) -> None:
-    mine = {"host": socket.gethostname(), "pid": os.getpid(), "born": psutil.Process().create_time(), "id": "x"}
-    path.write_text(json.dumps(mine | facts))
+def hold(path: Path, host: str = "", pid: int = os.getpid(), **facts) -> None:
+    """A lock as filelock writes it."""
+    facts = {"pid": pid, "host": host or socket.gethostname(), "mode": "lease", "token": "1f"} | facts
+    lines = [f"{name}={value}" for name, value in ({"duration": locks.SILENCE} | facts).items()]
+    path.write_text("\n".join(["filelock/2", *lines, ""]))
 
 
 def test_a_lock_is_held_by_one_and_gone_afterwards(tmp_path):
@@ -278,28 +291,69 @@ def test_a_lock_is_held_by_one_and_gone_afterwards(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("facts", [{"pid": 2**22 + 1}, {"born": 1.0}], ids=["dead", "its number given to another"])
-def test_the_lock_of_a_dead_process_is_taken_at_once(facts, tmp_path):
-    hold(tmp_path / "a.lock", **facts)
-    with locks.claim(tmp_path / "a.lock") as holder:
+HOLDER = """
+import sys, time
+from pathlib import Path
+from covidseg.runs.locks import claim
+with claim(Path(sys.argv[1])) as holder:
+    print(holder, flush=True)
+    time.sleep(100)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_taken_at_once(tmp_path):
+    path = tmp_path / "a.lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "None\n"
+        with locks.claim(path) as holder:
+            assert holder == f"process {other.pid} on {socket.gethostname()}"
+        other.kill()
+    with locks.claim(path) as holder:
         assert holder is None
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("silent", "alive"), [(1, True), (locks.SILENCE + 5, False)])
-def test_on_another_machine_the_heartbeat_decides(silent, alive, tmp_path):
+def test_a_number_that_was_given_to_another_process_holds_no_lock(tmp_path):
     path = tmp_path / "a.lock"
-    hold(path, host="elsewhere", pid=1)
-    os.utime(path, (time.time() - silent,) * 2)
+    with locks.claim(path):  # for the name that filelock gives this machine
+        facts = dict(line.split("=", 1) for line in path.read_text().splitlines()[1:])
+    hold(path, **facts | {"start": 1})
     with locks.claim(path) as holder:
-        assert holder == ("process 1 on elsewhere" if alive else None)
+        assert holder is None
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_on_another_machine_the_heartbeat_decides(beats, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "SILENCE", 1.0)
+    monkeypatch.setattr(locks, "BEAT", 0.3)
+    path, ended = tmp_path / "a.lock", threading.Event()
+    hold(path, host="elsewhere", pid=1)
+    with locks.claim(path) as holder:
+        assert holder == "process 1 on elsewhere"  # one look tells nothing
+
+    def beat():
+        while beats and not ended.wait(0.2):
+            os.utime(path)
+
+    heart = threading.Thread(target=beat)
+    heart.start()
+    with locks.claim(path, wait=3) as holder:
+        ended.set()
+        heart.join()
+        assert holder == ("process 1 on elsewhere" if beats else None)
+
+
+def test_who_is_tired_of_waiting_does_not_get_the_lock(tmp_path):
+    begin = time.monotonic()
+    with locks.claim(tmp_path / "a.lock"), locks.claim(tmp_path / "a.lock", 100, lambda: True) as holder:
+        assert holder and time.monotonic() - begin < 10
 
 
 def test_a_lock_left_empty_by_a_kill_is_taken_after_a_moment(tmp_path):
     path = tmp_path / "a.lock"
     path.touch()
     with locks.claim(path) as holder:
-        assert holder == "a process that is just starting"
+        assert holder == "another process"
     os.utime(path, (time.time() - locks.UNWRITTEN - 1,) * 2)
     with locks.claim(path) as holder:
         assert holder is None
@@ -310,10 +364,18 @@ def test_the_heart_beats_while_the_lock_is_held(tmp_path, monkeypatch):
     path = tmp_path / "a.lock"
     with locks.claim(path):
         os.utime(path, (1, 1))
-        until = time.monotonic() + 10
-        while path.stat().st_mtime < 2 and time.monotonic() < until:
-            time.sleep(0.05)
-        assert path.stat().st_mtime > 2
+        wait_for(lambda: path.stat().st_mtime > 2, 10)
+
+
+def test_an_older_filelock_locks_for_its_own_machine(tmp_path, monkeypatch):
+    import filelock
+
+    older = SimpleNamespace(FileLock=filelock.FileLock, Timeout=filelock.Timeout)
+    monkeypatch.setitem(sys.modules, "filelock", older)
+    with locks.claim(tmp_path / "a.lock") as first, locks.claim(tmp_path / "a.lock") as second:
+        assert (first, second) == (None, "another process")
+    with locks.claim(tmp_path / "a.lock") as holder:
+        assert holder is None
 
 
 # ---------------------------------------------------------------------------- one run, without a kernel
@@ -347,8 +409,8 @@ def test_a_finished_run_has_its_name_and_is_not_done_again(tmp_path, notebook, e
 def test_a_run_that_another_process_does_is_left_to_it(tmp_path, notebook, executed):
     run = run_of(notebook).to_dict()
     with locks.claim(tmp_path / f"{run['name']}.lock"):
-        told = work.do(run, tmp_path, 60)
-    assert told["status"] == "busy" and str(os.getpid()) in told["error"] and executed[1] == []
+        outcome = work.do(run, tmp_path, 60)
+    assert outcome["status"] == "busy" and str(os.getpid()) in outcome["error"] and executed[1] == []
 
 
 def test_a_failed_run_is_kept_to_look_at_and_tried_again_from_the_beginning(tmp_path, notebook, executed):
@@ -406,12 +468,42 @@ def test_a_damaged_batch_json_is_no_finished_run_and_no_interrupted_one(text, tm
     assert work.do(run, tmp_path, 60)["status"] == "done"
 
 
+@pytest.mark.parametrize("results", [{"dice": float("nan")}, [1], {"word": "\udc80"}, None])
+def test_an_odd_result_is_no_reason_to_lose_the_batch(results, tmp_path, notebook, monkeypatch):
+    error = "cell 3: OSError: no file \udcff"
+    monkeypatch.setattr(runner, "run_notebook", lambda *_, **__: Outcome("90_toy", "failed", 1.0, error, results))
+    outcome = work.do(run_of(notebook).to_dict(), tmp_path, 60)
+    assert outcome["status"] == "failed" and outcome["error"].startswith("cell 3: OSError")
+    summary.write_summary([outcome], tmp_path, "Batch")
+    print(summary.line(outcome, 1, 1))
+
+
+def test_a_page_that_is_not_a_batchs_is_left_alone(tmp_path, notebook):
+    for name in ("index.html", "summary.csv"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        with pytest.raises(UserError, match=f"{name} is no batch's and would be overwritten"):
+            command.run([run_of(notebook)], folder)
+        assert os.listdir(folder) == [name] and (folder / name).read_text() == "mine"
+    (tmp_path / "ours").mkdir()
+    summary.write_summary([], tmp_path / "ours", "Batch")
+    summary.refuse_foreign(tmp_path / "ours")
+
+
 def test_the_sweep_removes_its_own_litter_and_no_file_of_yours(tmp_path):
     run, hexed = plan("40_train_one", [{"dataset": "phantom"}])[0].name, "0123456789abcdef" * 2
-    litter = {f".clock.{hexed}", ".summary.csv.part", ".index.html.4711.part", f".runs.json.{hexed}.part"}
-    litter |= {f"{run}.lock.{hexed}"}
+    litter = {".summary.csv.part", ".index.html.4711.part", f".runs.json.{hexed}.part"}
+    litter |= {f"{run}.lock.break.4711.{hexed}", f"{run}.lock.restore.4711.{hexed}"}
     yours = {".bashrc", ".env", ".gitignore", ".clock", ".clock.mine", ".notes.part", f".photo.{hexed}.part"}
-    yours |= {f".{hexed}", "summary.csv", "letter.lock.old", f"letter.lock.{hexed}", f"{run}.lock.old", f"x.{hexed}"}
+    yours |= {
+        f".{hexed}",
+        "summary.csv",
+        "letter.lock.old",
+        f"letter.lock.break.1.{hexed}",
+        f"{run}.lock.old",
+        f"x.{hexed}",
+    }
     for name in litter | yours:
         (tmp_path / name).touch()
     work.sweep(tmp_path, [])
@@ -431,18 +523,18 @@ def test_workers_share_the_gpus_round_and_round(monkeypatch):
 
 
 def test_the_summary_lists_parameters_results_and_failures_first():
-    told = [
+    outcomes = [
         {"name": "a", "notebook": "90_toy.ipynb", "status": "done", "seconds": 1.5, "parameters": {"seed": 1},
          "results": {"dice": 0.5, "curve": [1]}, "error": ""},
         {"name": "b", "notebook": "90_toy.ipynb", "status": "failed", "seconds": 2, "parameters": {"seed": 2},
          "results": {}, "error": "cell 3: <ValueError>"},
     ]  # fmt: skip
-    rows = list(csv.DictReader(summary.summary_csv(told).splitlines()))
+    rows = list(csv.DictReader(summary.summary_csv(outcomes).splitlines()))
     assert rows[0] == {"name": "a", "status": "done", "seconds": "1.5", "error": "", "seed": "1", "result dice": "0.5"}
-    page = summary.summary_html(told, "Batch <x>")
+    page = summary.summary_html(outcomes, "Batch <x>")
     assert page.index("b.failed/90_toy.html") < page.index("a/90_toy.html")
     assert "Batch &lt;x&gt;" in page and "&lt;ValueError&gt;" in page and "default-src 'none'" in page
-    assert summary.verdict(told) == "2 runs: 1 done, 1 failed."
+    assert summary.verdict(outcomes) == "2 runs: 1 done, 1 failed."
 
 
 class Process:
@@ -460,54 +552,80 @@ def test_a_batch_that_is_stopped_ends_its_own_runs_and_no_other_batchs(monkeypat
     assert mine.ended and not theirs.ended
 
 
-@pytest.fixture
-def client():
-    """A dask client whose worker is a thread of this process."""
+@pytest.fixture(params=["dask", "pool"])
+def submit(request, tmp_path):
+    """Both engines; a worker of dask's is a thread of this process."""
+    if request.param == "pool":
+        with pool.processes(tmp_path, 60, workers=2) as submit:
+            yield submit
+        return
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        LocalCluster(1, threads_per_worker=2, processes=False, dashboard_address=None) as home,
+        Client(home, set_as_default=False) as client,
+        cluster.workers(client, [], tmp_path, 60) as submit,
     ):
-        yield client
+        yield submit
 
 
-def test_a_run_that_others_do_or_stop_is_looked_at_again_but_not_at_once(tmp_path, notebook, client, monkeypatch):
+def looks_at(monkeypatch, look) -> None:
+    """Replace the process of a run, in either engine."""
+    monkeypatch.setattr(worker, "run_child", look)
+
+
+def test_a_run_that_others_do_or_stop_is_looked_at_again_but_not_at_once(tmp_path, notebook, submit, monkeypatch):
     log = tmp_path / "looks.txt"
 
-    def look(run, folder, timeout, batch):
+    def look(run, folder, timeout, wait, batch, environment=None):
         with log.open("a") as file:
-            file.write(f"{run['parameters']['seed']} {time.monotonic()} {batch}\n")
+            file.write(f"{run['parameters']['seed']} {time.monotonic()} {wait} {batch}\n")
         looks = sum(line.startswith("1 ") for line in log.read_text().splitlines())
         if run["parameters"]["seed"] == 1:
             return run | {"status": ("busy", "stopped", "done")[looks - 1]}
         time.sleep(0.7)
         return run | {"status": "done"}
 
-    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
-    monkeypatch.setattr(worker, "run_on_worker", look)
+    monkeypatch.setattr(pool, "PATIENCE", 1.0)
+    looks_at(monkeypatch, look)
     runs = [run_of(notebook, seed=seed) for seed in (1, 2)]
-    told = list(cluster._as_they_come(client, runs, tmp_path, 60, "this batch"))
-    assert [(one["parameters"]["seed"], one["status"]) for one in told] == [(2, "done"), (1, "done")]
-    looks = [line.split(maxsplit=2) for line in log.read_text().splitlines()]
-    times = [float(when) for seed, when, _ in looks if seed == "1"]
+    came = list(pool.outcomes(submit, runs))
+    assert [(one["parameters"]["seed"], one["status"]) for one in came] == [(2, "done"), (1, "done")]
+    looks = [line.split() for line in log.read_text().splitlines()]
+    times = [float(when) for seed, when, *_ in looks if seed == "1"]
     assert len(times) == 3 and min(b - a for a, b in zip(times, times[1:], strict=False)) >= 1.0
-    assert {batch for *_, batch in looks} == {"this batch"}
+    waits = [float(wait) for seed, _, wait, _ in looks if seed == "1"]
+    assert waits[0] == 0 and min(waits[1:]) > locks.SILENCE  # long enough to see that another machine is dead
+    assert len({batch for *_, batch in looks}) == 1
 
 
-def test_a_result_comes_while_another_run_is_busy(tmp_path, notebook, client, monkeypatch):
-    def look(run, folder, timeout, batch):
+def test_a_result_comes_while_another_run_is_busy(notebook, submit, monkeypatch):
+    def look(run, *_, **__):
         return run | {"status": "busy" if run["parameters"]["seed"] == 1 else "done"}
 
-    monkeypatch.setattr(worker, "run_on_worker", look)
+    looks_at(monkeypatch, look)
     runs = [run_of(notebook, seed=seed) for seed in (1, 2, 3)]
-    begin, coming = time.monotonic(), cluster._as_they_come(client, runs, tmp_path, 60, "this batch")
+    begin, coming = time.monotonic(), pool.outcomes(submit, runs)
     assert {next(coming)["parameters"]["seed"] for _ in range(2)} == {2, 3}
-    assert time.monotonic() - begin < cluster.PATIENCE
+    assert time.monotonic() - begin < pool.PATIENCE
+
+
+def test_time_that_is_up_ends_the_waiting(notebook, submit, monkeypatch):
+    looks_at(monkeypatch, lambda run, *_, **__: run | {"status": "busy"})
+    begin = time.monotonic()
+    assert list(pool.outcomes(submit, [run_of(notebook)], until=begin + 1)) == []
+    assert 1 <= time.monotonic() - begin < pool.PATIENCE
+
+
+def test_what_nobody_could_tell_is_a_failure(notebook, submit, monkeypatch):
+    looks_at(monkeypatch, lambda *_, **__: 1 / 0)
+    (outcome,) = pool.outcomes(submit, [run_of(notebook)])
+    assert outcome["status"] == "failed" and outcome["error"] == "ZeroDivisionError: division by zero"
 
 
 def test_planning_a_batch_loads_no_dask():
-    code = "import sys, covidseg.runs.command; print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
+    code = "import sys, covidseg.runs.command, covidseg.tables.batch\n"
+    code += "print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 

@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 def batch(
     what: Annotated[
-        str, typer.Argument(metavar="GRID.yaml|TABLE", help="A grid file, or a table such as miniseg/table2.")
+        str, typer.Argument(metavar="GRID|TABLE", help="A grid (.yaml, .json), or a table such as miniseg/table2.")
     ],
     parameter: Annotated[
         list[str] | None,
@@ -26,6 +26,13 @@ def batch(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the runs; runs/batch by default.")
     ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Train without notebooks or Jupyter, in processes that share a GPU."),
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="Save and stop after so long; the next call goes on.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds that one run may take.")] = 86400,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs and what they would cost.")] = False,
 ) -> None:
@@ -36,24 +43,29 @@ def batch(
     a power cut: it does what is missing. Several batches may share a folder. A table's runs are of the paper budget
     on its own data; `-p dataset=phantom` makes them lesson-sized runs on phantoms. With CUDA, worker n uses GPU n.
 
+    A grid is a mapping, or a list of them: notebook, parameters (of every run), grid (every combination), runs (and
+    these). With --plain the steps of 40_train_one are done without it: `python -m covidseg.runs GRID.json` does the
+    same on a machine that has torch alone.
+
     With --scheduler every worker must see the output folder at the same path and run the same covidseg.
 
     \b
     Example:
       covidseg batch miniseg/table2 -p dataset=phantom --workers 2 --dry-run
       covidseg batch grid.yaml --workers 4 -p device=cuda
+      covidseg batch results/pending.json --plain --workers 5 --minutes 9 -o runs/gpu
       covidseg batch miniseg/table4 --scheduler tcp://10.0.0.5:8786 -o /shared/runs
     """
     from covidseg.runs import command
-    from covidseg.runs.summary import GOOD
+    from covidseg.tables.batch import dry_run as listed
+    from covidseg.tables.batch import planned
 
-    runs = command.planned(what, parameter or [], notebook)
+    runs = planned(what, parameter or [], notebook, plain)
     folder = output or command.default_folder()
     if dry_run:
-        typer.echo(command.dry_run(runs, folder, workers))
+        typer.echo(listed(runs, folder, workers))
         return
-    outcomes = command.run(
-        runs, folder, workers=workers, scheduler=scheduler, timeout=timeout, title=f"Batch of {what}"
-    )
-    if any(told["status"] not in GOOD for told in outcomes):
+    limits = {"workers": workers, "timeout": timeout, "minutes": minutes}
+    outcomes = command.run(runs, folder, scheduler=scheduler, **limits, title=f"Batch of {what}")
+    if not command.all_good(runs, outcomes):
         raise typer.Exit(1)

@@ -267,7 +267,7 @@ def _semiseg(split, fold, protocol="paper", part="labelled", mirror=None) -> Cas
 _SETS = {
     "phantom": DataSet(_phantom, frozenset({"kinds", "lung", "pool"}), own_split=(), synthetic=True),
     "phantom3d": DataSet(_phantom3d, frozenset({"kinds", "lung", "volumes"}), own_split=(), synthetic=True),
-    "ct100": DataSet(_ct100, fold_sizes=(79, 20)),
+    "ct100": DataSet(_ct100, fold_sizes=(79, 20), made_of=("semiseg",)),
     "semiseg": DataSet(_semiseg, frozenset({"kinds", "pool"}), fold_sizes=(79, 20), own_split=(50, 48)),
     "p9": DataSet(_p9, frozenset({"lung", "volumes"}), fold_sizes=(319, 54)),
     "p20": DataSet(_p20, frozenset({"lung", "volumes"}), fold_sizes=(1475, 369)),

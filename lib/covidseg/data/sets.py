@@ -24,6 +24,7 @@ class DataSet:
     has : of PROPERTIES, what its cases or the set have, as a task may need it
     fold_sizes : slices with infection in the training and the scored part of a fold, mean over the papers' five folds
     own_split : sizes of its own train and test part; () for any size; None where it has none
+    made_of : other sets whose files it may take its cases from
     synthetic : computed, not patients; size and number of its cases are options
     """
 
@@ -31,4 +32,5 @@ class DataSet:
     has: frozenset[str] = frozenset()
     fold_sizes: tuple[int, int] | None = None
     own_split: tuple[int, ...] | None = None
+    made_of: tuple[str, ...] = ()
     synthetic: bool = False

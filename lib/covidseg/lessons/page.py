@@ -3,6 +3,7 @@
 import html
 import shutil
 from base64 import b64encode
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from covidseg.lesson import in_words
 from covidseg.lessons import read
 from covidseg.lessons.runner import Outcome
 
+TEMPLATE = Path(__file__).with_name("report.html")
 MOST_RESULTS = 6
+GOOD = ("done", "had")  # of a notebook, of a run
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SYNONYMS = {
     r"\tfrac": r"\frac",
@@ -25,21 +28,6 @@ NO_REQUESTS = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; font-src data:; '
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
 )
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; --good: #1a7f37; --bad: #cf222e; }
-@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #ff7b72; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 3rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.7rem; margin: 0; } p.sub { color: var(--soft); margin: .2rem 0 2rem; }
-table { border-collapse: collapse; width: 100%; }
-th { text-align: left; font-weight: 600; color: var(--soft); font-size: .85rem; }
-th, td { padding: .55rem .8rem .55rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.done { color: var(--good); } td.failed, td.timeout { color: var(--bad); font-weight: 600; }
-dl { margin: 0; display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; font-size: .9rem; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-a { text-decoration: none; font-weight: 600; } a:hover { text-decoration: underline; }
-code { font-size: .85rem; overflow-wrap: anywhere; }
-"""
 
 
 def write_report(outcomes: list[Outcome], folder: Path, title: str) -> Path:
@@ -56,31 +44,27 @@ def index_html(outcomes: list[Outcome], title: str) -> str:
     """The table of a run as a self-contained page; links are relative to the run's folder."""
     done = sum(outcome.status == "done" for outcome in outcomes)
     total = sum(outcome.seconds for outcome in outcomes)
-    rows = "\n".join(_row(outcome) for outcome in outcomes)
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">{NO_REQUESTS}<link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{STYLE}</style></head>
-<body><h1>{html.escape(title)}</h1>
-<p class="sub">{done} of {len(outcomes)} notebooks ran to their end, {total:.0f} s together; covidseg {__version__}.</p>
-<table><thead><tr><th>notebook</th><th>status</th><th class="n">seconds</th><th>results</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table></body></html>
-"""
+    says = f"{done} of {len(outcomes)} notebooks ran to their end, {total:.0f} s together;"
+    rows = [
+        asdict(outcome) | {"page": f"{outcome.name}/{outcome.name}.html" if outcome.executed else ""}
+        for outcome in outcomes
+    ]
+    return table_html(title, says, "notebook", rows)
 
 
-def _row(outcome: Outcome) -> str:
-    name = html.escape(outcome.name)
-    link = f'<a href="{name}/{name}.html">{name}</a>' if outcome.executed else name
-    shown = list(outcome.results.items())[:MOST_RESULTS]
-    facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(in_words(value))}</dd>" for key, value in shown)
-    facts = f"<dl>{facts}</dl>" if facts else ""
-    trouble = f"<code>{html.escape(outcome.error)}</code>" if outcome.error else ""
-    return (
-        f'<tr><td>{link}</td><td class="{outcome.status}">{outcome.status}</td>'
-        f'<td class="n">{outcome.seconds:.1f}</td><td>{trouble}{facts}</td></tr>'
-    )
+def table_html(title: str, says: str, heading: str, rows: list[dict]) -> str:
+    """A table of runs as a self-contained page, for `index_html` and for batches.
+
+    heading : of the first column; rows : dicts with name, page (its address, "" for none), status, seconds, error,
+    results (the first few are shown)
+    """
+    from jinja2 import Environment
+
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    page.filters["in_words"] = in_words
+    template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    about = {"title": title, "says": says, "heading": heading, "version": __version__, "most": MOST_RESULTS}
+    return template.render(about, rows=rows, no_requests=NO_REQUESTS, good=GOOD)
 
 
 def notebook_html(path: Path) -> str:

@@ -76,8 +76,12 @@ def read_cell(source: str) -> dict[str, Parameter]:
 
 
 def accept(notebook, given: dict, title: str) -> dict:
+    """`check` against the notebook's own parameters cell."""
+    return check(parameters(notebook), given, title)
+
+
+def check(known: dict[str, Parameter], given: dict, title: str) -> dict:
     """The given parameters, each with its right type. Raises UserError, naming ``title``, for a wrong name or value."""
-    known = parameters(notebook)
     for name in given:
         if name not in known:
             raise unknown_name(f"parameter of {title}", name, known)

@@ -1,9 +1,6 @@
-"""Hand the runs to workers and yield what becomes of each, whatever dies on the way."""
+"""Hand the runs to the workers of a dask cluster, on this machine or several."""
 
 import re
-import time
-from collections import deque
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -14,10 +11,26 @@ from covidseg.runs.plan import Run
 from covidseg.runs.record import write_json
 from covidseg.runs.source import source_key
 
-PATIENCE = 10.0  # seconds between two looks at a run that another batch is doing: each starts a process
-TICK = 0.2  # seconds between two looks at our own results meanwhile
 ADDRESS = re.compile(r"(tcp|tls|ucx)://.+:\d+|inproc://.+")
 START = 60  # seconds to wait for a scheduler's first worker
+
+
+@contextmanager
+def workers(client, runs: list[Run], folder: Path, timeout: float):
+    """A function (run, wait) -> future. What still runs when the block ends is asked to end.
+
+    A worker that dies is replaced and its run done by another, up to three times.
+    """
+    write_json(folder / "runs.json", {"runs": [run.to_dict() for run in runs]})
+    _check_workers(client, folder)
+    batch, place = uuid4().hex, str(folder.resolve())
+    try:
+        yield lambda run, wait: client.submit(
+            worker.run_on_worker, run, place, timeout, wait, batch, pure=False, key=f"{run['name']}-{uuid4().hex}"
+        )
+    finally:
+        with suppress(Exception):
+            client.run(worker.stop_running, batch)
 
 
 @contextmanager
@@ -56,62 +69,6 @@ def _client_of(scheduler: str):
         except Exception as error:  # dask's own TimeoutError or Python's, by version
             raise UserError(f"The scheduler {scheduler} has no worker. Start one: dask worker {scheduler}.") from error
         yield client
-
-
-def outcomes(client, runs: list[Run], folder: Path, timeout: float) -> Iterator[dict]:
-    """Do the runs; yield the outcome of each as it comes, see `work.do`.
-
-    A run that another batch is doing is looked at again until that batch is through with it, and one that somebody
-    else stopped is done again. A worker that dies is replaced and its run done by another, up to three times.
-    Stopping the loop ends what is running for it.
-    """
-    write_json(folder / "runs.json", {"runs": [run.to_dict() for run in runs]})
-    _check_workers(client, folder)
-    batch = uuid4().hex
-    try:
-        yield from _as_they_come(client, runs, folder, timeout, batch)
-    except BaseException:  # Ctrl-C, or the reader has had enough
-        with suppress(Exception):
-            client.run(worker.stop_running, batch)
-        raise
-
-
-def _as_they_come(client, runs, folder, timeout, batch) -> Iterator[dict]:
-    from distributed import as_completed
-
-    def submit(run: Run) -> None:
-        future = client.submit(worker.run_on_worker, run.to_dict(), str(folder.resolve()), timeout, batch, pure=False)
-        waiting[future.key] = run
-        queue.add(future)
-
-    queue = as_completed(loop=client.loop)
-    waiting: dict[str, Run] = {}
-    later: deque[tuple[float, Run]] = deque()  # when to look again at a run that somebody else does, or stopped
-    for run in runs:
-        submit(run)
-    while waiting or later:
-        for future in queue.next_batch(block=not later):
-            run = waiting.pop(future.key)
-            told = _told(future, run)
-            if told["status"] in ("busy", "stopped"):
-                later.append((time.monotonic() + PATIENCE, run))
-            else:
-                yield told
-        while later and later[0][0] <= time.monotonic():
-            submit(later.popleft()[1])
-        if later:
-            time.sleep(TICK)
-
-
-def _told(future, run: Run) -> dict:
-    """The outcome, also where no process was left to tell it."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    what = (
-        "its worker died three times" if type(error).__name__ == "KilledWorker" else f"{type(error).__name__}: {error}"
-    )
-    return run.to_dict() | {"status": "failed", "error": what, "results": {}, "seconds": 0.0}
 
 
 def _check_workers(client, folder: Path) -> None:

@@ -5,7 +5,6 @@ from functools import cache
 from statistics import mean
 
 from covidseg import papers
-from covidseg.runs.trial import counted, trial
 
 PLACE = ("model", "variant", "dataset", "fold", "seed", "budget")
 CHANGES = ("recipe", "epochs", "size")
@@ -26,6 +25,8 @@ def estimate(run: dict, records: list[dict]) -> Cost:
     task there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only, for a GPU has no
     such number: there small networks wait for memory.
     """
+    from covidseg.runs.trial import trial  # torch, which a table does without
+
     device = run.get("device", "cpu")
     changes = {name: run[name] for name in CHANGES if run.get(name)}
     known = None if changes else _from_records(run, records, device)  # a standard run's record tells nothing of another
@@ -89,6 +90,8 @@ def _task(run: dict) -> tuple[str, str] | None:
 @cache
 def _macs(model: str, variant: str) -> int:
     """Of the counted input, as records hold them."""
+    from covidseg.runs.trial import counted
+
     paper, row = papers.find_row(model, variant)
     return counted(row, paper.tasks[row.task]).macs
 

@@ -1,33 +1,75 @@
-"""A block of a grid of runs, in YAML for `covidseg batch` or in JSON for `covidseg.runs.bare`."""
+"""A grid of runs, in YAML or JSON: a block, or a list of blocks.
 
-from collections.abc import Collection
+notebook: 40_train_one          # the default
+parameters: {budget: lesson}    # of every run
+grid:                           # every combination
+  variant: [MiniSeg, SB]
+  seed: [0, 1, 2]
+runs:                           # and these
+  - {variant: MB, seed: 0}
+says: a remark
+"""
+
+import json
 from itertools import product
+from pathlib import Path
 
 from covidseg.errors import UserError, unknown_name
 
-__all__ = ["check_block", "combinations"]
+__all__ = ["BLOCK_KEYS", "combinations", "read_grid"]
+
+KINDS = {"parameters": dict, "grid": dict, "runs": list}
+BLOCK_KEYS = ("notebook", *KINDS, "says")
 
 
-def check_block(block, fields: Collection[str]) -> dict:
-    """The block itself. Raises UserError for what is no mapping, UnknownName for a key that is not in ``fields``."""
-    if not isinstance(block, dict):
-        raise UserError(f"a grid is a mapping with {', '.join(fields)}, not {block!r}.")
-    for name in block:
-        if name not in fields:
-            raise unknown_name("field of a grid", name, fields)
-    return block
+def read_grid(path: Path) -> list:
+    """The blocks of a grid file, not yet looked at.
+
+    Raises UserError, naming the file, for one that cannot be read or is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"There is no grid file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}).") from None
+    blocks = _parsed(path, text)
+    if not blocks:
+        raise UserError(f"{path} is empty: a grid is a mapping with {', '.join(BLOCK_KEYS)}, or a list of them.")
+    return blocks if isinstance(blocks, list) else [blocks]
+
+
+def _parsed(path: Path, text: str):
+    if path.suffix == ".json":
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path} is not JSON: {error}.") from None
+    try:
+        import yaml
+    except ImportError:
+        raise UserError(f"{path}: YAML needs the package pyyaml, which is not here; write the grid as JSON.") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
 def combinations(block: dict) -> list[dict]:
     """Every combination of ``grid``, then the single ``runs``, each over the common ``parameters``.
 
-    Raises UserError for a field of the wrong kind.
+    Raises UserError for a field of the wrong kind, UnknownName for one that a grid does not have.
 
     >>> combinations({"parameters": {"fold": 1}, "grid": {"seed": [0, 1]}, "runs": [{"variant": "SB"}]})
     [{'fold': 1, 'seed': 0}, {'fold': 1, 'seed': 1}, {'fold': 1, 'variant': 'SB'}]
     """
-    common, grid, single = block.get("parameters") or {}, block.get("grid") or {}, block.get("runs") or []
-    for name, value, kind in (("parameters", common, dict), ("grid", grid, dict), ("runs", single, list)):
+    if not isinstance(block, dict):
+        raise UserError(f"a grid is a mapping with {', '.join(BLOCK_KEYS)}, not {block!r}.")
+    for name in block:
+        if name not in BLOCK_KEYS:
+            raise unknown_name("field of a grid", name, BLOCK_KEYS)
+    common, grid, single = (block.get(name) or kind() for name, kind in KINDS.items())
+    for (name, kind), value in zip(KINDS.items(), (common, grid, single), strict=True):
         if not isinstance(value, kind):
             raise UserError(f"field {name} should be a {'list' if kind is list else 'mapping'}, not {value!r}.")
     for name, values in grid.items():

@@ -1,41 +1,41 @@
-"""Do one run: claim it, execute its notebook in a folder of its own, give the folder its name when all is there.
+"""Do one run: claim it, do its work in a folder of its own, give the folder its name when all is there.
 
-``python -m covidseg.runs.work`` reads the run from its input and answers in one line of JSON. A worker of the
-cluster starts this program for each run, so that whatever dies, dies alone: this process ends its notebook when its
-worker is gone, and a worker that is gone is replaced.
+``python -m covidseg.runs.work`` reads the run from its input and answers in one line of JSON. Each run is such a
+process, so that whatever dies, dies alone. It ends its work when whoever started it is gone.
 """
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from covidseg.errors import UserError
 from covidseg.files import scratch_files
-from covidseg.runs.locks import claim, holder_of
-from covidseg.runs.record import write_json
+from covidseg.processes import end_with
+from covidseg.runs.locks import PASSING, claim
+from covidseg.runs.record import plain, write_json
 
 LITTER = 60.0  # seconds: a file that lives for a moment and is older belongs to nobody
-PASSING = re.compile(r"\.clock\.[0-9a-f]{32}|.+-[0-9a-f]{8}\.lock\.[0-9a-f]{32}")  # see `locks`: probes, buried locks
-INTERRUPTED = ("timeout", "the kernel died")  # such a run may go on from its last checkpoint
+INTERRUPTED = ("timeout", "the kernel died", "Out of memory")  # such a run may go on from its last checkpoint
 
 
-def do(run: dict, folder: Path, timeout: float) -> dict:
+def do(run: dict, folder: Path, timeout: float, wait: float = 0.0) -> dict:
     """Do ``run`` (a Run as dict) in ``folder``. Returns what ``batch.json`` holds, and ``"status"``:
 
-    "done"; "had" (done before, nothing to do); "busy" (someone else is at it); "failed" or "timeout", with "error";
-    "stopped", if the worker or its batch ended it.
+    "done"; "had" (done before, nothing to do); "busy" (someone else is at it, and was for ``wait`` seconds);
+    "failed" or "timeout", with "error"; "stopped", if the worker or its batch ended it.
     """
     if found := finished(folder, run):
         return found | {"status": "had"}
-    with claim(folder / f"{run['name']}.lock") as holder:
+    with claim(folder / f"{run['name']}.lock", wait, _asked.is_set) as holder:
         if holder:
             return run | {"status": "busy", "error": f"{holder} is at it"}
         if found := finished(folder, run):
@@ -45,44 +45,83 @@ def do(run: dict, folder: Path, timeout: float) -> dict:
 
 def finished(folder: Path, run: dict) -> dict | None:
     """The ``batch.json`` of a finished run, None where there is none with this key."""
-    told = _told(folder / run["name"])
-    return told if told.get("key") == run["key"] else None
+    outcome = _stored(folder / run["name"])
+    return outcome if outcome.get("key") == run["key"] else None
 
 
-def _told(folder: Path) -> dict:
+def _stored(folder: Path) -> dict:
     """What an attempt left in its ``batch.json``; {} where that is not there, or damaged."""
     try:
-        told = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
+        outcome = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return outcome if isinstance(outcome, dict) else {}
 
 
 def _attempt(run: dict, folder: Path, timeout: float) -> dict:
-    """Execute the notebook in a folder that is renamed at the end: NAME if it worked, NAME.failed if not."""
-    from covidseg.errors import UserError
-    from covidseg.lessons.runner import run_notebook
-
+    """Work in a folder that is renamed at the end: NAME if it went well, NAME.failed if not."""
     part = _workplace(folder, run["name"])
     begin = time.time()
+    outcome = {"status": "done", "error": "", "results": {}}
     try:
-        outcome = run_notebook(_source(run), part, run["parameters"], timeout=timeout)
-        told = {"status": outcome.status, "error": outcome.error, "results": outcome.results}
+        outcome |= _execute(run, part, timeout) if run["notebook"] else _train(run, part, timeout)
     except UserError as error:
-        told = {"status": "failed", "error": str(error), "results": {}}
-    if _abandoned.is_set() and told["status"] != "done":  # its folder stays, for the next attempt
+        outcome |= {"status": "failed", "error": str(error)}
+    except Exception as error:  # whatever it is, it is this run's alone
+        (part / "log.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
+        outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    if _asked.is_set() and outcome["status"] != "done":  # its folder stays, for the next attempt
         return run | {"status": "stopped", "error": "the batch was ended"}
-    told = run | told | {"seconds": time.time() - begin, "host": socket.gethostname(), "begun": begin}
-    _write_page(part / Path(run["notebook"]).name, told)
-    write_json(part / "batch.json", told)
-    _name_folder(part, folder / (run["name"] if told["status"] == "done" else f"{run['name']}.failed"))
-    return told
+    outcome = run | _readable(outcome) | {"seconds": time.time() - begin, "host": socket.gethostname(), "begun": begin}
+    write_json(part / "batch.json", outcome)
+    _name_folder(part, folder / (run["name"] if outcome["status"] == "done" else f"{run['name']}.failed"))
+    return outcome
+
+
+def _execute(run: dict, part: Path, timeout: float) -> dict:
+    """The notebook: where the batch found it, else this machine's own of that name."""
+    from covidseg.lessons import resolve
+    from covidseg.lessons.page import notebook_html
+    from covidseg.lessons.runner import run_notebook
+
+    source = Path(run["notebook"])
+    source = source if source.is_file() else resolve([source.stem])[0]
+    found = run_notebook(source, part, run["parameters"], timeout=timeout)
+    outcome = {"status": found.status, "error": found.error, "results": found.results}
+    if (executed := part / source.name).is_file():  # a page for whoever looks at a run, above all a failed one
+        try:
+            executed.with_suffix(".html").write_text(notebook_html(executed), encoding="utf-8")
+        except Exception as error:  # a page is no reason to lose a run
+            outcome["page"] = f"none: {type(error).__name__}: {error}"
+    return outcome
+
+
+def _train(run: dict, part: Path, timeout: float) -> dict:
+    """The function; a signal to this process is its Ctrl-C, after which it saves itself."""
+    clock = threading.Timer(timeout, os.kill, (os.getpid(), signal.SIGINT))
+    clock.daemon = True
+    clock.start()
+    try:
+        from covidseg.runs.plain import train
+
+        return {"results": train(run["parameters"], part)}
+    except KeyboardInterrupt:
+        return {"status": "timeout", "error": f"took longer than {timeout:g} s"}
+    finally:
+        clock.cancel()
+
+
+def _readable(outcome: dict) -> dict:
+    """As JSON and UTF-8 can hold it, whatever a notebook said: one odd result is no reason to lose a batch."""
+    results = outcome["results"] if isinstance(outcome["results"], dict) else {}
+    text = json.dumps(plain(outcome | {"results": results}), ensure_ascii=False)
+    return json.loads(text.encode("utf-8", "replace"))
 
 
 def _workplace(folder: Path, name: str) -> Path:
     """A new folder for an attempt, with what a killed one left in it.
 
-    Renamed and not used in place: should that attempt's kernel still live, its files now go where nobody looks.
+    Renamed and not used in place: should that attempt still live, its files now go where nobody looks.
     """
     part = folder / f"{name}.part-{uuid4().hex[:8]}"
     left = sorted(folder.glob(f"{name}.part-*"), key=lambda path: path.stat().st_mtime)
@@ -98,8 +137,8 @@ def _workplace(folder: Path, name: str) -> Path:
 
 
 def _was_interrupted(failed: Path) -> bool:
-    told = _told(failed)
-    return told.get("status") in INTERRUPTED or str(told.get("error")).startswith(INTERRUPTED)
+    outcome = _stored(failed)
+    return outcome.get("status") in INTERRUPTED or str(outcome.get("error")).startswith(INTERRUPTED)
 
 
 def _name_folder(part: Path, final: Path) -> None:
@@ -115,8 +154,7 @@ def sweep(folder: Path, names: list[str]) -> None:
     for name in names:
         for path in folder.glob(f"{name}.part-*"):
             shutil.rmtree(path, ignore_errors=True)
-        if not holder_of(lock := folder / f"{name}.lock"):
-            lock.unlink(missing_ok=True)
+        (folder / f"{name}.lock").unlink(missing_ok=True)  # whoever holds it will find the run done
     for path in _litter(folder):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LITTER:
@@ -130,49 +168,29 @@ def _litter(folder: Path) -> list[Path]:
     return [*passing, *(part for path in kept for part in scratch_files(path))]
 
 
-def _source(run: dict) -> Path:
-    """The notebook: where the batch found it, else this machine's own of that name."""
-    from covidseg.lessons import resolve
-
-    path = Path(run["notebook"])
-    return path if path.is_file() else resolve([path.stem])[0]
-
-
-def _write_page(executed: Path, told: dict) -> None:
-    """The executed notebook as a page, for whoever looks at a run, above all a failed one."""
-    from covidseg.lessons.page import notebook_html
-
-    if executed.is_file():
-        try:
-            executed.with_suffix(".html").write_text(notebook_html(executed), encoding="utf-8")
-        except Exception as error:  # a page is no reason to lose a run
-            told["page"] = f"none: {type(error).__name__}: {error}"
-
-
 # ------------------------------------------------------------------------------------------- as a process
 
 
-_abandoned = threading.Event()
+_asked = threading.Event()  # to end
 
 
-def _watch(parent: int) -> None:
-    """End the notebook when the worker that wanted it is gone, or when asked to: nobody would take its result."""
+def _give_up() -> None:
+    """Nobody would take the result: end the notebook; a training saves itself, as after Ctrl-C."""
     from covidseg.lessons.runner import stop_children
 
-    while os.getppid() == parent and not _abandoned.is_set():
-        time.sleep(0.5)
-    _abandoned.set()
+    _asked.set()
+    os.kill(os.getpid(), signal.SIGINT)
     while True:  # more than once: a notebook may have been about to start
         stop_children()
         time.sleep(0.5)
 
 
 def main() -> None:
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: _abandoned.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the batch, which then ends this process
     job = json.load(sys.stdin)
-    print(json.dumps(do(job["run"], Path(job["folder"]), job["timeout"])), flush=True)
+    signal.signal(signal.SIGINT, signal.SIG_IGN if job["run"]["notebook"] else signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: _asked.set())
+    end_with(job["parent"], _give_up, _asked)
+    print(json.dumps(do(job["run"], Path(job["folder"]), job["timeout"], job["wait"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What runs inside a worker of the cluster: start ``work`` for one run, on this worker's GPU, and wait.
+"""Start ``work`` for one run and wait: in a process of the pool, or in a worker of a cluster, on its GPU.
 
-Everything here is called by name from another process, maybe on another machine, so it takes and returns plain values.
+What a worker does is called by name from another machine, maybe, so it takes and returns plain values.
 """
 
 import json
@@ -8,26 +8,33 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+from covidseg.repeatable import THREAD_VARIABLES
+
 _running: dict[subprocess.Popen, str] = {}  # the process of each run, and its batch: a worker may serve several
+_stopped: set[str] = set()  # batches: a run of theirs may be about to start
 
 
-def run_on_worker(run: dict, folder: str, timeout: float, batch: str = "") -> dict:
+def run_child(run: dict, folder: str, timeout: float, wait: float = 0.0, batch: str = "", environment=None) -> dict:
     """Do one run in a process of its own. Returns what `work.do` returned; a process that died is a failure.
 
     batch : what `stop_running` will call the batch that this run belongs to
     """
-    if not can_see(folder):
-        return _failure(run, f"this worker does not see the folder {folder}; workers need the same file system")
+    threads = {} if run["notebook"] else dict.fromkeys(THREAD_VARIABLES, "1")  # several trainings share the machine
     process = subprocess.Popen(
         [sys.executable, "-m", "covidseg.runs.work"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | gpu_of_worker(), start_new_session=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+        env=os.environ | {"COVIDSEG_QUIET": "1"} | threads | (environment or {}),
+        start_new_session=True,  # Ctrl-C in the terminal reaches the batch alone, which passes it on once
     )  # fmt: skip
     _running[process] = batch
+    if batch in _stopped:
+        process.terminate()
     try:
-        job = {"run": run, "folder": folder, "timeout": timeout}
+        job = {"run": run, "folder": folder, "timeout": timeout, "wait": wait, "parent": os.getpid()}
         out, complaint = process.communicate(json.dumps(job))
     finally:
         del _running[process]
@@ -35,18 +42,37 @@ def run_on_worker(run: dict, folder: str, timeout: float, batch: str = "") -> di
         return json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
         last = (complaint.strip().splitlines() or [""])[-1]
-        return _failure(run, f"its process ended with status {process.returncode}. {last}".strip())
+        return failure(run, f"its process ended with status {process.returncode}. {last}".strip())
 
 
-def _failure(run: dict, error: str) -> dict:
+def run_on_worker(run: dict, folder: str, timeout: float, wait: float = 0.0, batch: str = "") -> dict:
+    """`run_child` as a task of dask."""
+    if not can_see(folder):
+        return failure(run, f"this worker does not see the folder {folder}; workers need the same file system")
+    return run_child(run, folder, timeout, wait, batch, gpu_of_worker())
+
+
+def failure(run: dict, error: str) -> dict:
     return run | {"status": "failed", "error": error, "results": {}, "seconds": 0.0}
 
 
-def stop_running(batch: str = "") -> int:
-    """Ask this worker's runs of one batch to end; each leaves its folder for the next attempt. Returns how many."""
-    ours = [process for process, its in _running.copy().items() if its == batch]
+def stop_running(batch: str = "", grace: float = 0.0) -> int:
+    """Ask the runs of one batch here to end; each leaves its folder for the next attempt. Returns how many.
+
+    grace : seconds that they have to save themselves before they are killed; 0 leaves them all the time they take
+    """
+    _stopped.add(batch)
+    ours = [process for process, owner in _running.copy().items() if owner == batch]
     for process in ours:
         process.terminate()
+    end = time.monotonic() + grace
+    try:
+        for process in ours if grace else []:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, end - time.monotonic()))
+    finally:  # also after a second Ctrl-C, which waits for nobody
+        for process in ours if grace else []:
+            process.kill()  # nothing happens to one that has ended
     return len(ours)
 
 
