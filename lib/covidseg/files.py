@@ -1,4 +1,4 @@
-"""Folders that are there or told to be impossible, and files of which nobody ever meets half."""
+"""Folders that are made or refused in one line, and files of which nobody ever meets half."""
 
 import os
 import re

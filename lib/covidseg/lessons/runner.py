@@ -48,7 +48,7 @@ def run_notebook(
     parameters : checked against the notebook's parameters cell before any process starts
     timeout : seconds for the whole notebook
     environment : variables to set besides the runner's own, such as CUDA_VISIBLE_DEVICES
-    Raises UserError for bad parameters. Everything after that, also a crash, is told by the Outcome.
+    Raises UserError for bad parameters. Everything after that, also a crash, is in the Outcome.
     """
     parameters = schema.accept(read(source), parameters or {}, source.stem)
     make_folder(folder)
@@ -66,18 +66,18 @@ def run_notebook(
     result.unlink(missing_ok=True)  # never take an older run's numbers for this one's
     begin = time.monotonic()
     for attempt in range(ATTEMPTS):
-        told = _in_fresh_process(job, _environment(result, environment), timeout, folder / "log.txt")
-        if told["status"] != "no kernel":
+        outcome = _in_fresh_process(job, _environment(result, environment), timeout, folder / "log.txt")
+        if outcome["status"] != "no kernel":
             break
         time.sleep(1 + attempt)
-    status = "failed" if told["status"] == "no kernel" else told["status"]
+    status = "failed" if outcome["status"] == "no kernel" else outcome["status"]
     if executed.is_file():
         write(tidy(read(executed)), executed)
     return Outcome(
         name=source.stem,
         status=status,
         seconds=time.monotonic() - begin,
-        error=told["error"],
+        error=outcome["error"],
         results=_read(result).get("results", {}),
         executed=executed if executed.is_file() else None,
     )

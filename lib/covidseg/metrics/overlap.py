@@ -1,4 +1,4 @@
-"""Overlap of two masks, all from the four counts of the 2 x 2 table: Dice, IoU and kin.
+"""Overlap of two masks, all from the four counts of the 2 x 2 table: Dice, IoU and the like.
 
 A ratio 0 / 0 has no value. Each function then answers ``empty``, NaN unless you choose otherwise: whether
 two empty masks agree perfectly or say nothing is a decision, and it moves a mean over slices.

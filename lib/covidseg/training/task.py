@@ -87,7 +87,7 @@ class Task:
 
     @property
     def _named(self) -> dict:
-        """What every training of the run's own network is told."""
+        """What every training of the run's own network is given."""
         return {"seed": self.trial.seed, "name": self.trial.model, "options": self.trial.options}
 
     def _before(self, history: History) -> None:
