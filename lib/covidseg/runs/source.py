@@ -1,8 +1,9 @@
 """A hash of the source that computes a run's numbers: equal hashes, equal numbers on equal data and machine.
 
-It covers the engine, the folder of the run's paper, and the run's network with all that its file imports of rivals and
-trunks. So a new rival, a new paper, a picture or a command changes no other run's key. What a run is given as data (the
-options of its row, its recipe) is hashed as data: one more row or recipe in a paper's files changes nothing either.
+It covers the engine, the folder of the run's paper, the run's network with all that its file imports of rivals and
+trunks, and what the run takes from another paper by name. So a new rival, a new paper, a picture or a command changes
+no other run's key. What a run is given as data (its row's options and task, its recipe) is hashed as data, so one more
+row in ``paper.py`` or recipe in ``recipes.py`` changes nothing either.
 """
 
 import json
@@ -15,20 +16,22 @@ import covidseg
 from covidseg import papers
 from covidseg.checkout import find_checkout
 
-__all__ = ["canonical", "source_key"]
+__all__ = ["engine_key", "source_key", "version_of"]
 
 PACKAGE = Path(covidseg.__file__).parent
 # Modules and packages whose code decides a score whatever is run. Plots, commands, tables and prose decide none.
 ENGINE = (
     "data", "inference", "losses", "metrics", "nn", "phantom", "profiling", "runs/trial", "scans/dicom", "scans/read",
-    "scans/stored", "scans/upright", "training",
+    "scans/stored", "scans/upright", "sliding_window", "training",
 )  # fmt: skip
 DECIDES_NOTHING = ("paper.py", "recipes.py", "diagram.py", "checks")  # of a paper's folder; the first two are data
 BORROWED = re.compile(r"covidseg\.((?:zoo|backbones)(?:\.\w+)?)")
 
 
-def source_key(model: str = "", variant: str = "", data: dict | None = None, package: Path = PACKAGE) -> str:
+def source_key(model="", variant="", data: dict | None = None, borrowed=(), package: Path = PACKAGE) -> str:
     """sha256 (hex) for a row of a paper; data : further data that decide, such as the recipe's dict.
+
+    borrowed : modules that the run uses by name, such as "papers/NAME/augment" of another paper
 
     Without a model it covers every paper, rival and trunk: for a notebook that is no single run.
     """
@@ -39,11 +42,23 @@ def source_key(model: str = "", variant: str = "", data: dict | None = None, pac
     own = _files([f"papers/{paper.name}"], package)
     network = _files([f"zoo/{model}"], package) or _files([f"papers/{papers.paper_of_network(model).name}"], package)
     files = [*_files(ENGINE, package), *own, *network]
-    return _hash([*files, *_borrowed(own + network, package)], {"options": dict(row.options), **(data or {})})
+    files += _files(borrowed, package)
+    data = {"options": dict(row.options), "task": row.task, **(data or {})}
+    return _hash([*files, *_borrowed(own + network, package)], data)
 
 
-def canonical(key: str) -> str:
-    """The key that stands for all that are proved to give the same numbers (``results/same_numbers.json``)."""
+def engine_key(package: Path = PACKAGE) -> str:
+    """sha256 (hex) of the engine alone: rows of one table are compared only where it is the same."""
+    return _hash(_files(ENGINE, package), None)
+
+
+def version_of(record: dict) -> str:
+    """The version of the engine behind a record; of versions proved equal (``results/same_numbers.json``) the first.
+
+    Records from before there was an engine key hold one of all numeric code, which stands for it.
+    """
+    where = record["provenance"]
+    key = where.get("engine") or where.get("source") or ""
     return _equal_keys().get(key, key)
 
 

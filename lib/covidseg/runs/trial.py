@@ -14,12 +14,15 @@ from covidseg.data import CaseDataset, data_set, list_datasets, load_dataset
 from covidseg.data.datasets import parts
 from covidseg.data.sets import PROPERTIES
 from covidseg.errors import UserError, unknown_name
+from covidseg.metrics import find_protocol, list_protocols
 from covidseg.nn import create_model
 from covidseg.paper import Budget, Paper, Row
 from covidseg.profiling import Profile, profile_model
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.runs.record import make_record
-from covidseg.runs.source import source_key
+from covidseg.runs.source import engine_key, source_key
+from covidseg.training.batches import find_augmentation
+from covidseg.training.feeds import Slices
 from covidseg.training.history import History
 from covidseg.training.recipes import Recipe, at_side
 from covidseg.training.task import Task
@@ -103,7 +106,11 @@ class Trial:
 
     def source_key(self) -> str:
         """Of the code and the data that decide this run's numbers, see `covidseg.runs.source`."""
-        return source_key(self.model, self.variant, {"recipe": self.recipe.to_dict()})
+        used = [find_protocol(name).score for name in self.task.protocols if name in list_protocols()]
+        if isinstance(self.recipe.feed, Slices):
+            used.append(find_augmentation(self.recipe.feed.augment))
+        borrowed = sorted({one.__module__.removeprefix("covidseg.").replace(".", "/") for one in used})
+        return source_key(self.model, self.variant, {"recipe": self.recipe.to_dict()}, borrowed)
 
     def score(self, network: torch.nn.Module, history: History, val_set, rule: str) -> dict:
         """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
@@ -131,7 +138,7 @@ class Trial:
             params=profile.params,
             macs=profile.macs,
             selections=selections,
-            provenance=provenance(device) | {"source": self.source_key()},
+            provenance=provenance(device) | {"source": self.source_key(), "engine": engine_key()},
             cost={"seconds": seconds, "device": device.type, "peak_memory_mb": peak_memory_mb(device)},
         )
 

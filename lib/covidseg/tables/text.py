@@ -3,7 +3,7 @@
 from covidseg.data.datasets import SYNTHETIC
 from covidseg.runs.costs import Cost, in_time, total
 from covidseg.runs.record import SELECTIONS
-from covidseg.runs.source import canonical
+from covidseg.runs.source import version_of
 from covidseg.tables.compare import Cell, Comparison, in_words
 from covidseg.text import csv_text
 
@@ -45,7 +45,7 @@ def caption(comparison: Comparison) -> list[str]:
         lines.append(WARNING)
     elif comparison.data != table.data:
         lines.append(f"Other data than the paper's: {comparison.data} for {table.data}.")
-    versions = {canonical(record["provenance"].get("source")) for record in comparison.records}
+    versions = {version_of(record) for record in comparison.records}
     if len(versions) > 1:
         lines.append(
             f"The runs come from {len(versions)} versions of the code; run them again before you rely on a rank."

@@ -40,6 +40,11 @@ class Part:
         return {key: list(v) if isinstance(v, tuple) else v for key, v in (dict(self.fixed) | named).items()}
 
     @classmethod
+    def settings(cls) -> list[str]:
+        """Keys of the dict that this part has."""
+        return [*cls.fixed, *(cls.keys.get(f.name, f.name) for f in fields(cls))]
+
+    @classmethod
     def take(cls, values: dict) -> Part:
         """The part with its settings from ``values``, which loses them. Raises UserError for one it cannot have."""
         for key, only in cls.fixed.items():

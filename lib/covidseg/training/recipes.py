@@ -107,9 +107,10 @@ class Recipe:
         parts = {"schedule": schedule.take(left), "feed": feed.take(left), "objective": objective.take(left)}
         unread = {key: v for key, usual in EVERY.items() if (v := left.pop(key, usual)) != usual}
         own = [f.name for f in fields(cls) if f.name not in (*PARTS, "unread")]
+        settings = {key for part in (schedule, feed, objective) for key in part.settings()}
         for name in left:
             if name not in own:
-                raise unknown_name("setting of a recipe", name, own)
+                raise unknown_name("setting of a recipe", name, settings.union(own, ("schedule", "feed", "loss")))
         return cls(**left, **parts, unread=unread)
 
 
