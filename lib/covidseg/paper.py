@@ -18,15 +18,12 @@ class Budget:
     """How large a run is in one budget. ``phantom_size`` : side in pixels of the phantoms themselves.
 
     train_cases, val_cases : of phantoms so many are made; of a real set at most so many are used
-    expects : what came out of such runs, in words, with its source; hours : what one takes, and on what
     """
 
     recipe: str
     train_cases: int
     val_cases: int
     phantom_size: int
-    expects: str = ""
-    hours: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
