@@ -182,17 +182,24 @@ def augment_wide(image, mask, generator: torch.Generator) -> tuple[torch.Tensor,
     image : float (1, H, W), grey 0..1, mask : (H, W). Real sets are cut and windowed in ways nobody wrote down
     (COVID-SemiSeg is cropped to the lungs, each slice in its own greys), so the network must not rely on either.
     """
-    draw = torch.rand(8, generator=generator).tolist()
-    zoom = [0.55 + 0.5 * d for d in draw[:2]] if draw[2] < 0.6 else [0.9 + 0.2 * draw[0]] * 2  # below 1 zooms in
-    side = -1.0 if draw[3] < 0.5 else 1.0
-    sin, cos = torch.sin(t := torch.tensor(0.2 * (draw[4] - 0.5))).item(), torch.cos(t).item()  # up to 6 degrees
-    shift = [(2 * d - 1) * max(0.0, 1 - z) for d, z in zip(draw[5:7], zoom, strict=True)]
+    width, height, whole, mirror, tilt, right, down, contrast = torch.rand(8, generator=generator).tolist()
+    gamma, offset = torch.randn(2, generator=generator).tolist()
+    # below 1 zooms in: six of ten times each axis for itself, else both alike and hardly
+    zoom = (0.55 + 0.5 * width, 0.55 + 0.5 * height) if whole < 0.6 else (0.9 + 0.2 * width,) * 2
+    shift = [(2 * d - 1) * max(0.0, 1 - z) for d, z in zip((right, down), zoom, strict=True)]
+    image, mask = _placed(image, mask, zoom, shift, angle=0.2 * (tilt - 0.5), mirrored=mirror < 0.5)
+    image = image.clamp(0, 1) ** math.exp(0.25 * gamma)
+    image = (image - 0.5) * (0.8 + 0.45 * contrast) + 0.5 + 0.05 * offset
+    return image.clamp(0, 1), mask
+
+
+def _placed(image, mask, zoom, shift, angle: float, mirrored: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both seen through a window of the size ``zoom`` (columns, rows; 1 is all), moved and tilted (radians)."""
+    side, angle = -1.0 if mirrored else 1.0, torch.tensor(angle)
+    sin, cos = torch.sin(angle).item(), torch.cos(angle).item()
     rows = [[cos * zoom[0] * side, -sin * zoom[1], shift[0]], [sin * zoom[0] * side, cos * zoom[1], shift[1]]]
     grid = F.affine_grid(torch.tensor([rows]), (1, 1, *mask.shape), align_corners=False).to(image.device)
     image = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0]
     labels = mask[None, None].to(image.dtype)
     mask = F.grid_sample(labels, grid, mode="nearest", padding_mode="border", align_corners=False)[0, 0].to(mask.dtype)
-    gamma, offset = torch.randn(2, generator=generator).tolist()
-    contrast = 0.8 + 0.45 * draw[7]
-    image = (image.clamp(0, 1) ** math.exp(0.25 * gamma) - 0.5) * contrast + 0.5 + 0.05 * offset
-    return image.clamp(0, 1), mask
+    return image, mask

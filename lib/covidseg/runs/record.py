@@ -54,14 +54,15 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", dict: "a mappi
 # ------------------------------------------------------------------------------------------------ one record
 
 
-def make_record(
-    *, model, variant, options, data, changed, seed, budget, recipe, params, macs, selections, provenance, cost
-):
-    """The record of one run as plain values; fields as in ``FIELDS``. Raises UserError if one does not fit.
+def make_record(**fields) -> dict:
+    """The record of one run as plain values; fields as in ``FIELDS``. Raises UserError if one is missing or misfits.
 
     selections : {"best": {"epoch": 3, "scores": {"clean": Scores, ...}}, "last": ...}
     """
-    record = {"schema": SCHEMA} | {name: plain(value) for name, value in locals().items()}
+    known = {name.partition(".")[0] for name in FIELDS}
+    if unknown := fields.keys() - known:
+        raise unknown_name("field of a record", min(unknown), known)
+    record = {"schema": SCHEMA} | {name: plain(value) for name, value in fields.items()}
     return check_record(record, "the new record")
 
 

@@ -5,17 +5,19 @@ Eqns 10-13, the decoder Eqns 14-16. Letters are the paper's: E and Q are the two
 C_i, N_i and M_i the channels and blocks of stage i. B is the batch; H' and W' the sides after a stride.
 
 The published code is not quite the published text. Each point where they part is one field of ``Wiring``
-(miniseg_wiring.py): ``wiring="official"`` is what the authors' weights need, ``wiring="paper"`` is the text.
+(wiring.py): ``wiring="official"`` is what the authors' weights need, ``wiring="paper"`` is the text.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from math import gcd
 
 from torch import Tensor, cat, nn
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.nn.layers import activation, depthwise, pointwise, resize
+from covidseg.nn.layers import activation as make_activation
+from covidseg.nn.layers import depthwise, pointwise, resize
 from covidseg.nn.registry import register
 from covidseg.papers.miniseg.wiring import Wiring, choose_wiring
 
@@ -37,7 +39,7 @@ class AHSP(nn.Module):
         self.pool = nn.AvgPool2d(3, stride, padding=1, count_include_pad=True)  # the zeros of the border count
         self.attend = nn.Sequential(pointwise(C_out, K, groups=K), nn.Sigmoid()) if attention else None
         self.fuse = pointwise(inner * len(dilations), C_out, groups=groups)
-        self.bn, self.act = nn.BatchNorm2d(C_out), activation(act, C_out)
+        self.bn, self.act = nn.BatchNorm2d(C_out), make_activation(act, C_out)
 
     def forward(self, X: Tensor) -> Tensor:  # B, C, H, W
         S = self.shrink(X)  # (1) B, C'/K, H, W
@@ -56,7 +58,7 @@ class DB(nn.Sequential):
 
     def __init__(self, C, C_out, stride=1, *, kernel=5, act="prelu"):
         conv = [pointwise(C, C_out), depthwise(C_out, kernel, stride=stride)]  # no activation in between
-        super().__init__(*conv, nn.BatchNorm2d(C_out), activation(act, C_out))
+        super().__init__(*conv, nn.BatchNorm2d(C_out), make_activation(act, C_out))
 
 
 class CB(nn.Sequential):
@@ -64,7 +66,7 @@ class CB(nn.Sequential):
 
     def __init__(self, C, C_out, stride=1, *, act="prelu"):
         conv = nn.Conv2d(C, C_out, 3, stride, padding=1, bias=False)
-        super().__init__(conv, nn.BatchNorm2d(C_out), activation(act, C_out))
+        super().__init__(conv, nn.BatchNorm2d(C_out), make_activation(act, C_out))
 
 
 class FFM(nn.Module):
@@ -133,10 +135,39 @@ class Lateral(nn.Module):
         super().__init__()
         self.fusion = fusion(C, C_out)
         self.lateral = nn.Sequential(pointwise(C_out, C_out, bias=wiring.lateral_bias), nn.BatchNorm2d(C_out))
-        self.act = activation(act, C_out)
+        self.act = make_activation(act, C_out)
 
     def forward(self, U: Tensor, E: Tensor) -> Tensor:  # B, C, H, W and B, C', H, W
         return self.act(self.fusion(U) + self.lateral(E))  # (15) B, C', H, W
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The blocks of one build as builders f(C, C', stride): what the ablations of Tables 2 to 4 exchange."""
+
+    K: int
+    scales: str
+    attention: bool
+    activation: str
+    E_activation: str  # of CB and AHSP on path E
+    stage1: str
+    db_kernel: int
+    decoder: str | None
+
+    def ahsp(self, C, C_out, stride=1, act=None) -> AHSP:
+        pyramid = dict(single=self.scales == "single", hierarchical=self.scales == "hierarchical")
+        return AHSP(C, C_out, stride, K=self.K, attention=self.attention, act=act or self.E_activation, **pyramid)
+
+    def first(self, C, C_out, stride) -> nn.Module:
+        """Path E of stage 1."""
+        return CB(C, C_out, stride, act=self.E_activation) if self.stage1 == "cb" else self.ahsp(C, C_out, stride)
+
+    def Q(self, C, C_out, stride) -> DB:
+        return DB(C, C_out, stride, kernel=self.db_kernel, act=self.activation)
+
+    def fusion(self, C, C_out) -> nn.Module:
+        """Of the decoder, Eqn 14."""
+        return FFM(C, C_out) if self.decoder == "ffm" else self.ahsp(C, C_out, act=self.activation)
 
 
 class MiniSeg(nn.Module):
@@ -162,29 +193,22 @@ class MiniSeg(nn.Module):
         _check(wiring.N, M, scales, stage1, decoder)
         self.heads_on, self.aux = wiring.heads_on, aux and decoder is not None
 
-        def E_ahsp(C, C_out, stride=1, act=E_activation or activation):
-            pyramid = dict(single=scales == "single", hierarchical=scales == "hierarchical", attention=attention)
-            return AHSP(C, C_out, stride, K=K, act=act, **pyramid)
-
-        def E_conv(C, C_out, stride):
-            return CB(C, C_out, stride, act=E_activation or activation)
-
-        def Q_block(C, C_out, stride):
-            return DB(C, C_out, stride, kernel=db_kernel, act=activation)
-
+        blocks = Blocks(
+            K=K, scales=scales, attention=attention, activation=activation, E_activation=E_activation or activation,
+            stage1=stage1, db_kernel=db_kernel, decoder=decoder,
+        )  # fmt: skip
         entry = [in_channels, *C[:-1]]
         self.stages = nn.ModuleList(
             Stage(
-                entry[i], C[i], wiring.N[i], M[i], E_conv if i == 0 and stage1 == "cb" else E_ahsp, Q_block, wiring,
+                entry[i], C[i], wiring.N[i], M[i], blocks.ahsp if i else blocks.first, blocks.Q, wiring,
                 first=i == 0, two_path=two_path, split=split, stride=last_stride if i == 3 else 2,
             ) for i in range(4)
         )  # fmt: skip
         self.top, self.steps = None, nn.ModuleList()
         if decoder is not None:
             top = [pointwise(C[3], C[3], bias=wiring.lateral_bias), nn.BatchNorm2d(C[3])]
-            self.top = nn.Sequential(*top, *([_act(activation, C[3])] if wiring.top_activation else []))
-            fusion = FFM if decoder == "ffm" else lambda C, C_out: E_ahsp(C, C_out, 1, activation)
-            self.steps.extend(Lateral(C[i + 1], C[i], fusion, wiring, activation) for i in (2, 1, 0))
+            self.top = nn.Sequential(*top, *([make_activation(activation, C[3])] if wiring.top_activation else []))
+            self.steps.extend(Lateral(C[i + 1], C[i], blocks.fusion, wiring, activation) for i in (2, 1, 0))
         head_channels = [C[3]] if decoder is None else C if self.aux else C[:1]
         self.heads = nn.ModuleList(_head(c, num_classes, wiring.dropout) for c in head_channels)
 
@@ -221,9 +245,6 @@ class MiniSeg(nn.Module):
                 if getattr(block, "attend", None) is not None:
                     maps[f"A/E_{i}_{j}"] = (block.attend, None)  # Eqn 6 of block E^i_j: B, K, H', W'
         return maps | {f"P_{i}": (head, None) for i, head in enumerate(self.heads, 1)}
-
-
-_act = activation  # the constructor's option of the same name hides it
 
 
 def _head(channels: int, num_classes: int, dropout: float) -> nn.Sequential:
