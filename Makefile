@@ -28,9 +28,10 @@ test: $(READY)  ## set up and test everything: code, and every notebook in the s
 test-lesson: $(READY)  ## run every notebook as committed, in the lesson budget, and compare its checked cells
 	$(PYTEST) $(NBVAL) --timeout=1800 notebooks
 
-lint: $(READY)  ## check the style of all code, notebooks included
+lint: $(READY)  ## check the style of all code, notebooks included, and the types of the rooms that have them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -50,7 +51,7 @@ house: $(READY)  ## draw the rooms of the code and what they import: docs/house.
 	$(BIN)/python tools/house.py
 
 clean:  ## remove the environment, caches and runs; data stay
-	rm -rf $(VENV) runs build .pytest_cache .ruff_cache
+	rm -rf $(VENV) runs build .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## say what each target does

@@ -39,7 +39,7 @@ from covidseg.papers.infnet.labelling import (
     xavier_uniform,
 )
 from covidseg.training import Constant, Recipe, SliceBatches, Slices
-from covidseg.training.loop import _optimizer
+from covidseg.training.optimizers import optimizer_for
 
 SIDE = 32
 TINY = Setting(
@@ -342,12 +342,12 @@ def test_pieces_of_a_batch_learn_what_the_batch_learns():
 
 
 def test_the_published_settings():
-    sgd = _optimizer(labeller(), LABELLING_RELEASED.recipe)
+    sgd = optimizer_for(labeller(), LABELLING_RELEASED.recipe)
     assert isinstance(sgd, torch.optim.SGD)
     assert [sgd.defaults[k] for k in ("lr", "momentum", "weight_decay")] == [1e-2, 0.7, 0]
     r = LABELLING_RELEASED.recipe
     assert (r.epochs, r.batch, r.val_size, r.schedule, LABELLING_RELEASED.loss) == (200, 16, 352, Constant(), "bce")
-    paper = _optimizer(labeller(), LABELLING_PAPER.recipe).defaults
+    paper = optimizer_for(labeller(), LABELLING_PAPER.recipe).defaults
     assert [paper[k] for k in ("lr", "momentum", "weight_decay")] == [1e-10, 0.99, 5e-4]
     assert LABELLING_PAPER.recipe.val_size == 512 and LABELLING_PAPER.loss == "summed"
     assert (LABELLING_RELEASED.targets, LABELLING_REPAIRED.targets) == ("published", "true")
@@ -356,7 +356,7 @@ def test_the_published_settings():
 def test_a_recipe_that_says_nothing_of_momentum_reads_as_before():
     assert "momentum" not in recipes()["released"].to_dict() and LABELLING_RELEASED.recipe.to_dict()["momentum"] == 0.7
     assert Recipe.from_dict(LABELLING_RELEASED.recipe.to_dict()) == LABELLING_RELEASED.recipe
-    assert _optimizer(labeller(), replace(LABELLING_RELEASED.recipe, momentum=0.9)).defaults["momentum"] == 0.9
+    assert optimizer_for(labeller(), replace(LABELLING_RELEASED.recipe, momentum=0.9)).defaults["momentum"] == 0.9
 
 
 def test_xavier_draws_within_its_bound():

@@ -279,10 +279,10 @@ def test_a_run_leaves_its_curves_and_its_origin(tmp_path):
 
 
 def test_adam_adds_the_decay_to_the_gradient_on_every_parameter():
-    from covidseg.training.loop import _optimizer
+    from covidseg.training.optimizers import optimizer_for
 
     net = tiny_net()
-    optimizer = _optimizer(net, MINISEG)
+    optimizer = optimizer_for(net, MINISEG)
     (group,) = optimizer.param_groups
     assert type(optimizer) is torch.optim.Adam and group["weight_decay"] == 1e-4
     assert (group["betas"], group["eps"], len(group["params"])) == ((0.9, 0.999), 1e-8, len(list(net.parameters())))

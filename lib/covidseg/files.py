@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 from covidseg.errors import UserError
@@ -22,7 +22,7 @@ def make_folder(folder: str | Path) -> None:
         raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
 
 
-def write_atomically(path, write: Callable[[BinaryIO], object], *, shared: bool = False) -> Path:
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], *, shared: bool = False) -> Path:
     """``write(file)`` into a file beside, flushed to the disk, then renamed: a kill leaves the old file or the new.
 
     shared : several processes may write this file at once. Otherwise scratch files that lie beside it are of killed
@@ -55,11 +55,11 @@ def scratch_files(path: Path) -> list[Path]:
     return [path.with_name(name) for name in os.listdir(path.parent) if ours.fullmatch(name)]
 
 
-def write_json(path, value: dict) -> Path:
+def write_json(path: str | Path, value: Any) -> Path:
     """`to_json` of a mapping as a file: neither a reader nor a killed run ever sees half of it."""
     return write_text(path, to_json(value) + "\n")
 
 
-def write_text(path, text: str) -> Path:
+def write_text(path: str | Path, text: str) -> Path:
     """`write_atomically` for a text that several processes may write."""
     return write_atomically(path, lambda file: file.write(text.encode("utf-8")), shared=True)

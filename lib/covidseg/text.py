@@ -5,11 +5,12 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from typing import Any
 
 __all__ = ["csv_text", "plain", "to_json"]
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """Scores, NumPy and torch values, tuples and mappings as what JSON knows; a number that is none is None."""
     if hasattr(value, "to_dict"):
         return plain(value.to_dict())
@@ -22,7 +23,7 @@ def plain(value):
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def to_json(value, margin: str = "\n") -> str:
+def to_json(value: Any, margin: str = "\n") -> str:
     """JSON indented by 1, but each row of a list of mappings on one line: a case is a line, in the file and in a diff.
 
     margin : newline and indentation of the line that the text begins in. Raises ValueError for NaN.

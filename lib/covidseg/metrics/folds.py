@@ -1,5 +1,6 @@
 """Several folds as one result."""
 
+from collections.abc import Iterable
 from math import isnan, nan
 
 from covidseg.errors import UserError
@@ -7,7 +8,7 @@ from covidseg.metrics.protocols import find_protocol
 from covidseg.metrics.scores import Scores
 
 
-def mean_over_folds(folds):
+def mean_over_folds(folds: Iterable[Scores]) -> Scores:
     """Mean of the folds' values, every fold weighing the same: a data set's row in a benchmark's table.
 
     folds : Scores of one protocol, one per fold. A protocol may round each fold's pooled values first, as its authors'
@@ -34,6 +35,6 @@ def mean_over_folds(folds):
     )
 
 
-def _mean(values, digits=None):
+def _mean(values: Iterable[float], digits: int | None = None) -> float:
     values = [value if digits is None else round(value, digits) for value in values if not isnan(value)]
     return sum(values) / len(values) if values else nan

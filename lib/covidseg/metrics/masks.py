@@ -1,6 +1,9 @@
 """What counts as a mask: every measure refuses logits, greys and label maps instead of scoring them."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from covidseg.errors import UserError
 
@@ -9,7 +12,7 @@ class NotAMask(UserError, TypeError):
     """Logits, probabilities, grey values or class labels where a mask of 0 and 1 was asked for."""
 
 
-def as_array(values, name="mask"):
+def as_array(values: Any, name: str = "mask") -> np.ndarray:
     """A NumPy array from an array, a nested list or a torch tensor on any device."""
     if hasattr(values, "detach"):  # a torch tensor, recognised without importing torch
         values = values.detach().cpu()
@@ -26,7 +29,7 @@ def as_array(values, name="mask"):
     return array
 
 
-def as_mask(values, name="mask"):
+def as_mask(values: ArrayLike, name: str = "mask") -> NDArray[np.bool_]:
     """The bool array behind a mask given as bool, 0/1 integers or 0.0/1.0 floats.
 
     Raises NotAMask (a UserError and a TypeError) for logits, probabilities, 0..255 greys and label maps,
@@ -44,7 +47,7 @@ def as_mask(values, name="mask"):
     raise NotAMask(f"{name} is not a mask: {_what_it_is(array, name)}")
 
 
-def _what_it_is(array, name):
+def _what_it_is(array: np.ndarray, name: str) -> str:
     low, high = array.min(), array.max()
     if array.dtype.kind == "f" and np.any(array != np.round(array)):
         if low >= 0 and high <= 1:
@@ -55,7 +58,7 @@ def _what_it_is(array, name):
     return f"it holds values from {low:g} to {high:g}. For an 8-bit mask file write {name} == 255."
 
 
-def same_shape(pred, target, name="pred"):
+def same_shape(pred: np.ndarray, target: np.ndarray, name: str = "pred") -> None:
     """Raise a UserError that says both shapes, if they differ."""
     if pred.shape != target.shape:
         raise UserError(
@@ -64,7 +67,7 @@ def same_shape(pred, target, name="pred"):
         )
 
 
-def as_pair(pred, target):
+def as_pair(pred: ArrayLike, target: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Two masks as bool arrays of one shape."""
     pred, target = as_mask(pred, "pred"), as_mask(target, "target")
     same_shape(pred, target)

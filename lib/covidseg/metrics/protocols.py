@@ -4,24 +4,37 @@ A protocol scores by a function (preds, targets, ids, spacing, **options) -> Sco
 with one array per case. It says what a foreground pixel is, what an empty mask scores, and what is averaged over what.
 """
 
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from inspect import signature
 from math import nan
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.metrics.cases import describe, naming, spacing_per_case, split_cases
+from covidseg.metrics.cases import Spacings, describe, naming, spacing_per_case, split_cases
 from covidseg.metrics.masks import as_pair
 from covidseg.metrics.overlap import Counts, count, mean_iou
-from covidseg.metrics.scores import summarise
+from covidseg.metrics.scores import Scores, summarise
 from covidseg.metrics.surface import average_surface_distance, hausdorff, hausdorff95
-from covidseg.paper import Protocol
+from covidseg.paper import Paper, Protocol
 
 CLEAN = "clean"
 OVERLAPS = ("dice", "iou", "sensitivity", "specificity", "precision")
 DISTANCES = {"hausdorff": hausdorff, "hd95": hausdorff95, "asd": average_surface_distance}
 
 
-def segmentation_scores(pred, target, protocol="clean", spacing=None, *, ids=None, per=None, **options):
+def segmentation_scores(
+    pred: ArrayLike | Sequence[ArrayLike],
+    target: ArrayLike | Sequence[ArrayLike],
+    protocol: str = "clean",
+    spacing: Spacings = None,
+    *,
+    ids: Iterable[object] | str | None = None,
+    per: str | None = None,
+    **options: Any,
+) -> Scores:
     """Score one case or a set of cases by a named protocol.
 
     pred, target : one mask (H, W), a list with one mask per case, slices (H, W) or volumes (H, W, D), or an array
@@ -72,11 +85,19 @@ def list_protocols() -> list[str]:
     return [CLEAN, *(protocol.name for paper in _papers() for protocol in paper.protocols)]
 
 
-def _papers():
+def _papers() -> tuple[Paper, ...]:
     return import_module("covidseg.papers").papers()
 
 
-def clean(preds, targets, ids, spacing=None, *, both_empty="undefined", distances=True):
+def clean(
+    preds: Sequence[ArrayLike],
+    targets: Sequence[ArrayLike],
+    ids: Sequence[str],
+    spacing: Spacings = None,
+    *,
+    both_empty: str = "undefined",
+    distances: bool = True,
+) -> Scores:
     """Our protocol: per case, nothing dropped in silence.
 
     - A missed lesion (empty prediction): Dice, IoU, sensitivity 0; precision and distances undefined, and counted.
@@ -114,10 +135,10 @@ def clean(preds, targets, ids, spacing=None, *, both_empty="undefined", distance
     return summarise("clean", rules, rows, scored, pooled)
 
 
-def _both_empty_row(row, both_empty):
+def _both_empty_row(row: dict[str, Any], both_empty: str) -> dict[str, float]:
     agree, apart = (1.0, 0.0) if both_empty == "agree" else (nan, nan)
     return {"dice": agree, "iou": agree} | {name: apart for name in DISTANCES if name in row}
 
 
-def matrix(total):
+def matrix(total: Counts) -> list[list[int]]:
     return [[total.tn, total.fp], [total.fn, total.tp]]

@@ -1,8 +1,10 @@
 """The result of scoring a set: values per case, their means, and how many cases stand behind each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isnan, nan
 from textwrap import wrap
+from typing import Any
 
 from covidseg.errors import unknown_name
 from covidseg.text import plain
@@ -25,24 +27,24 @@ class Scores:
 
     protocol: str
     rules: str
-    cases: list[dict]
+    cases: list[dict[str, Any]]
     means: dict[str, float]
     n: dict[str, int]
     undefined: dict[str, int]
     counts: dict[str, int]
     pooled: dict[str, float] = field(default_factory=dict)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> float:
         for values in (self.means, self.pooled):
             if name in values:
                 return values[name]
         raise unknown_name("score", name, {*self.means, *self.pooled})
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """The same as plain dicts and lists for JSON; an undefined value is None."""
         return plain(vars(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         c = self.counts
         kinds = f"missed {c['missed']}, false alarm {c['false_alarm']}, both empty {c['both_empty']}"
         lines = [
@@ -58,7 +60,9 @@ class Scores:
         return "\n".join([*lines, *wrap(self.rules, 100)])
 
 
-def summarise(protocol, rules, cases, names, pooled):
+def summarise(
+    protocol: str, rules: str, cases: list[dict[str, Any]], names: Iterable[str], pooled: dict[str, float]
+) -> Scores:
     """Scores of a list of case rows: each mean over the cases where that score has a value, the rest counted."""
     values = {name: [row[name] for row in cases if not isnan(row[name])] for name in names}
     return Scores(
@@ -78,5 +82,5 @@ def summarise(protocol, rules, cases, names, pooled):
     )
 
 
-def _short(value):
+def _short(value: float) -> str:
     return f"{'-' if isnan(value) else format(value, '.4f' if abs(value) < 2 else '.2f'):>9}"

@@ -7,16 +7,21 @@ where one mask covers a hole, or the gap between two lesions, of the other. *Whi
 would fill them with zeros.
 """
 
+from collections.abc import Callable
 from math import isfinite, nan
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.metrics.cases import Spacing
 from covidseg.metrics.masks import as_pair
 
 
-def hausdorff(pred, target, *, spacing=None, points="all", empty=nan):
+def hausdorff(
+    pred: ArrayLike, target: ArrayLike, *, spacing: Spacing = None, points: str = "all", empty: float = nan
+) -> float:
     """Farthest any pixel of one mask lies from the other mask.
 
     pred, target : masks (H, W) or (H, W, D), bool or 0/1; logits and 0..255 greys raise NotAMask (a TypeError)
@@ -33,7 +38,9 @@ def hausdorff(pred, target, *, spacing=None, points="all", empty=nan):
     return _measure(lambda there, back: max(there.max(), back.max()), pred, target, spacing, points, empty)
 
 
-def hausdorff95(pred, target, *, spacing=None, points="boundary", empty=nan):
+def hausdorff95(
+    pred: ArrayLike, target: ArrayLike, *, spacing: Spacing = None, points: str = "boundary", empty: float = nan
+) -> float:
     """HD95: as `hausdorff`, with the 95th percentile of the distances in place of the farthest one.
 
     The larger of the two directed percentiles (MONAI), interpolated linearly; medpy takes one percentile of
@@ -45,7 +52,9 @@ def hausdorff95(pred, target, *, spacing=None, points="boundary", empty=nan):
     )
 
 
-def average_surface_distance(pred, target, *, spacing=None, points="boundary", empty=nan):
+def average_surface_distance(
+    pred: ArrayLike, target: ArrayLike, *, spacing: Spacing = None, points: str = "boundary", empty: float = nan
+) -> float:
     """ASSD: mean distance from the boundary pixels of either mask to the other mask's boundary.
 
     Arguments, unit and empty masks as `hausdorff`. All pixels of both boundaries weigh the same.
@@ -56,12 +65,19 @@ def average_surface_distance(pred, target, *, spacing=None, points="boundary", e
     return _measure(lambda there, back: np.concatenate([there, back]).mean(), pred, target, spacing, points, empty)
 
 
-def boundary(mask):
+def boundary(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels of a mask with at least one of 4 (3-D: 6) neighbours outside it; beyond the picture is outside."""
     return mask & ~binary_erosion(mask)
 
 
-def _measure(summary, pred, target, spacing, points, empty):
+def _measure(
+    summary: Callable[[np.ndarray, np.ndarray], float],
+    pred: ArrayLike,
+    target: ArrayLike,
+    spacing: Spacing,
+    points: str,
+    empty: float,
+) -> float:
     pred, target = as_pair(pred, target)
     spacing = check_spacing(spacing, pred.ndim)
     if points not in ("all", "boundary"):
@@ -73,7 +89,9 @@ def _measure(summary, pred, target, spacing, points, empty):
     return float(summary(*directed_distances(pred, target, spacing, points)))
 
 
-def directed_distances(pred, target, spacing, points):
+def directed_distances(
+    pred: NDArray[np.bool_], target: NDArray[np.bool_], spacing: Spacing, points: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Distance of every pred point to the nearest target point, and the other way round; both not empty.
 
     Exact: the Euclidean distance transform, on the bounding box of both masks (no nearest point lies outside).
@@ -87,13 +105,13 @@ def directed_distances(pred, target, spacing, points):
     return there, back
 
 
-def _bounding_box(mask):
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     axes = range(mask.ndim)
     hit = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
     return tuple(slice(places[0], places[-1] + 1) for places in hit)
 
 
-def check_spacing(spacing, ndim):
+def check_spacing(spacing: Spacing, ndim: int) -> tuple[float, ...]:
     """Pixel edge lengths as floats, ones for None; UserError unless there are ``ndim`` positive numbers."""
     if ndim not in (2, 3):
         raise UserError(f"distances are measured in slices (H, W) or volumes (H, W, D), not in {ndim} axes.")

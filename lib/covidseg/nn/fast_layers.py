@@ -1,5 +1,7 @@
 """Layers of torch done in another way because a CPU learns faster so: same values, same gradients, same state dict."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -12,6 +14,8 @@ class HalvingConv2d(nn.Conv2d):
     It never looks at the others: output i reads the pixels 2i, 2i + d, 2i - d, ..., all even. The values are the same,
     and a CPU, which has fast code for strides and for dilations but not for both at once, learns several times as fast.
     """
+
+    padding: tuple[int, ...]  # torch's own may also be a word, such as "same"
 
     def forward(self, x: Tensor) -> Tensor:
         padding, dilation = [p // 2 for p in self.padding], [d // 2 for d in self.dilation]
@@ -34,13 +38,13 @@ class PReLU(nn.PReLU):
 
 class _PReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, a: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, a: Tensor) -> Tensor:
         ctx.save_for_backward(x, a)
         return F.prelu(x, a)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, a = ctx.saved_tensors
         other = [d for d in range(x.ndim) if d != 1]
         above = torch.ops.aten.threshold_backward(grad, x, 0)  # the gradient where x > 0, zero elsewhere

@@ -87,7 +87,7 @@ def _first_convolution(model: nn.Module) -> nn.Conv2d | nn.Conv3d | None:
     return next((m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)), None)
 
 
-def main_output(out: Tensor | Sequence[Tensor]) -> Tensor:
+def main_output(out: Tensor | tuple[Tensor, Sequence[Tensor]] | tuple[Tensor, ...] | list[Tensor]) -> Tensor:
     """The prediction of a network: side outputs, where there are some, follow it in a tuple."""
     return out[0] if isinstance(out, tuple | list) else out
 
@@ -133,7 +133,7 @@ class UpConv(ConvBNReLU):
     def __init__(self, C: int, C_out: int):
         super().__init__(C, C_out, bias=True)
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]  # one input more than a Sequential
         return super().forward(nearest_resize(x, like))
 
 

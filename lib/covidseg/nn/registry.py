@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from importlib import import_module
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -27,12 +28,13 @@ class Card:
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 _CARDS: dict[str, Card] = {}
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])  # a function, or the class of the network itself
 
 
-def register(name: str, **facts):
+def register(name: str, **facts: Any) -> Callable[[Builder], Builder]:
     """Enter a builder under ``name``; a second entry of the same name raises ValueError."""
 
-    def enter(builder):
+    def enter(builder: Builder) -> Builder:
         if name in _BUILDERS:
             raise ValueError(f"Two networks want the name {name!r}.")
         _BUILDERS[name], _CARDS[name] = builder, Card(name=name, **facts)
@@ -70,7 +72,7 @@ def card(name: str) -> Card:
     return _CARDS[name]
 
 
-def create_model(name: str, **options) -> nn.Module:
+def create_model(name: str, **options: Any) -> nn.Module:
     """Build a network by name; every one takes ``num_classes`` and ``in_channels``.
 
     In ``eval()`` it answers logits (B, K, H, W); in ``train()`` it may answer (logits, list of auxiliary logits).

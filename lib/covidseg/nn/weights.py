@@ -2,8 +2,10 @@
 
 import pickle
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import is_zipfile
 
 import torch
@@ -30,7 +32,15 @@ class LoadedWeights:
     about: dict = field(default_factory=dict)
 
 
-def save_weights(path, name: str, model: nn.Module, preprocessing: Preprocessing, *, options=None, **about) -> Path:
+def save_weights(
+    path: str | Path,
+    name: str,
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    *,
+    options: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> Path:
     """Write weights; a full disk leaves the old file whole.
 
     name, options : what ``create_model`` needs to build the network again. about : label, licence and any plain facts.
@@ -46,7 +56,7 @@ def save_weights(path, name: str, model: nn.Module, preprocessing: Preprocessing
     return write_atomically(path, lambda file: torch.save(record, file))
 
 
-def load_weights(path) -> LoadedWeights:
+def load_weights(path: str | Path) -> LoadedWeights:
     """Read a file of ``save_weights`` or a training checkpoint; raises UserError if it is anything else."""
     record = read_tensors(path)
     if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
@@ -61,11 +71,12 @@ def load_weights(path) -> LoadedWeights:
     about = dict(record.get("about", {}))
     label = about.pop("label", f"{record['model']} from {Path(path).name}")
     licence = about.pop("licence", "not stated")
-    model.preprocessing = Preprocessing.from_dict(record["preprocessing"])
-    return LoadedWeights(model.eval(), model.preprocessing, label, licence, about)
+    preprocessing = Preprocessing.from_dict(record["preprocessing"])
+    model.preprocessing = preprocessing  # type: ignore[assignment]  # torch's types know tensors and modules alone
+    return LoadedWeights(model.eval(), preprocessing, label, licence, about)
 
 
-def read_tensors(path):
+def read_tensors(path: str | Path) -> Any:
     """What a .pt or .pth file holds, if that is tensors and plain values; nothing in the file is ever executed.
 
     Raises UserError for a missing or cut file and for a pickle that wants to run code.

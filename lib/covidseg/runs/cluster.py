@@ -1,22 +1,30 @@
 """Hand the runs to the workers of a dask cluster, on this machine or several."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from covidseg.errors import UserError
 from covidseg.runs import worker
 from covidseg.runs.plan import Run
+from covidseg.runs.pool import Submit
 from covidseg.runs.record import write_json
 from covidseg.runs.source import source_key
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 ADDRESS = re.compile(r"(tcp|tls|ucx)://.+:\d+|inproc://.+")
 START = 60  # seconds to wait for a scheduler's first worker
 
 
 @contextmanager
-def workers(client, runs: list[Run], folder: Path, timeout: float):
+def workers(client: Client, runs: list[Run], folder: Path, timeout: float) -> Iterator[Submit]:
     """A function (run, wait) -> future. What still runs when the block ends is asked to end.
 
     A worker that dies is replaced and its run done by another, up to three times.
@@ -34,7 +42,7 @@ def workers(client, runs: list[Run], folder: Path, timeout: float):
 
 
 @contextmanager
-def connect(workers: int = 1, scheduler: str | None = None):
+def connect(workers: int = 1, scheduler: str | None = None) -> Iterator[Client]:
     """A dask client: of a cluster on this machine's loopback address, or of a scheduler that is already running."""
     from distributed import Client, LocalCluster
 
@@ -52,7 +60,7 @@ def connect(workers: int = 1, scheduler: str | None = None):
 
 
 @contextmanager
-def _client_of(scheduler: str):
+def _client_of(scheduler: str) -> Iterator[Client]:
     if not ADDRESS.fullmatch(scheduler):  # dask would take half a minute, and leave a traceback when it gives up
         raise UserError(f"{scheduler!r} is no address of a scheduler: give protocol and port, as tcp://10.0.0.5:8786.")
     from distributed import Client
@@ -71,7 +79,7 @@ def _client_of(scheduler: str):
         yield client
 
 
-def _check_workers(client, folder: Path) -> None:
+def _check_workers(client: Client, folder: Path) -> None:
     """Workers must see the folder and run this very code; else every run would fail, one by one."""
     for address, seen in client.run(worker.can_see, str(folder.resolve())).items():
         if not seen:

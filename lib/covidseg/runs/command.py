@@ -1,6 +1,7 @@
 """What ``covidseg batch`` and ``python -m covidseg.runs`` do: they print, and return what they did."""
 
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def all_good(runs: list[Run], outcomes: list[dict]) -> bool:
 
 
 @contextmanager
-def _engine(runs: list[Run], folder: Path, timeout: float, workers: int, scheduler: str | None):
+def _engine(
+    runs: list[Run], folder: Path, timeout: float, workers: int, scheduler: str | None
+) -> Iterator[pool.Submit]:
     """Where the runs are done: notebooks and other machines' runs under dask, plain ones in processes of ours."""
     if scheduler or any(run.notebook for run in runs):
         with (
@@ -77,7 +80,7 @@ def _engine(runs: list[Run], folder: Path, timeout: float, workers: int, schedul
             yield submit
 
 
-def _follow(coming, done: dict, many: int, folder: Path, title: str) -> None:
+def _follow(coming: Iterable[dict], done: dict, many: int, folder: Path, title: str) -> None:
     """Take the outcomes as they come: a bar for a person, a line each for a log, the summary now and then."""
     begin, written, first = time.monotonic(), time.monotonic(), len(done)
     for outcome in progress(coming, "batch", total=many - first):

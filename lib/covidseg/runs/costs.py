@@ -52,9 +52,10 @@ def _from_records(run: dict, records: list[dict], device: str) -> Cost | None:
 
 def total(costs: list[Cost]) -> Cost:
     """The sum; its basis is the least certain of all."""
-    if any(cost.seconds is None for cost in costs):
+    known = [cost.seconds for cost in costs if cost.seconds is not None]
+    if len(known) < len(costs):
         return Cost(None, "unknown for some runs")
-    seconds = sum(cost.seconds for cost in costs)
+    seconds = sum(known)
     words = {cost.basis.split()[0] for cost in costs}  # measured, scaled, estimated
     if len(words) > 1:
         return Cost(seconds, f"in part {min(words & {'estimated', 'scaled'})}")

@@ -13,6 +13,7 @@ says: a remark
 import json
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from covidseg.errors import UserError, unknown_name
 
@@ -39,7 +40,7 @@ def read_grid(path: Path) -> list:
     return blocks if isinstance(blocks, list) else [blocks]
 
 
-def _parsed(path: Path, text: str):
+def _parsed(path: Path, text: str) -> Any:
     if path.suffix == ".json":
         try:
             return json.loads(text)

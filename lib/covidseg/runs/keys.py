@@ -11,6 +11,7 @@ import json
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
+from typing import Any
 
 from covidseg.data import data_set
 from covidseg.data.datasets import find_volumes
@@ -29,7 +30,7 @@ def run_key(notebook: str, parameters: dict, code: str) -> str:
     return _hash(json.dumps(described, sort_keys=True))
 
 
-def code_key(notebook, source: str | None = None) -> str:
+def code_key(notebook: Any, source: str | None = None) -> str:
     """Hash of the notebook's code cells (none for a plain run) and of the modules that compute its numbers.
 
     source : of a run of one network, so that others do not count (`Trial.source_key`); by default of all modules

@@ -5,9 +5,10 @@ Locks only save double work. That no result is ever mixed or half written rests 
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from covidseg.files import make_folder
 
@@ -18,7 +19,7 @@ PASSING = re.compile(r".+-[0-9a-f]{8}\.lock\.(break|restore)\.[0-9.a-f]+")  # of
 
 
 @contextmanager
-def claim(path: Path, wait: float = 0.0, tired: Callable[[], bool] | None = None):
+def claim(path: Path, wait: float = 0.0, tired: Callable[[], bool] | None = None) -> Iterator[str | None]:
     """Hold the lock ``path`` for the block: yields None, or a phrase naming who holds it now.
 
     wait : seconds to wait for it. A dead process of this machine is known at once; one of another machine only to
@@ -43,7 +44,7 @@ def claim(path: Path, wait: float = 0.0, tired: Callable[[], bool] | None = None
         lock.release()
 
 
-def _lock(path: Path):
+def _lock(path: Path) -> Any:
     try:
         from filelock import SoftFileLease
     except ImportError:  # older, as some torch brought it to a bare machine: good for that machine alone
@@ -53,6 +54,6 @@ def _lock(path: Path):
     return SoftFileLease(path, lease_duration=SILENCE, heartbeat_interval=BEAT)
 
 
-def _holder(lock) -> str:
+def _holder(lock: Any) -> str:
     owner = getattr(lock, "owner", None)
     return f"process {owner.pid} on {owner.hostname.partition('?')[0]}" if owner else "another process"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 from covidseg.runs import worker
@@ -17,8 +18,21 @@ PATIENCE = 10.0  # seconds between two looks at a run that another batch is doin
 TICK = 0.2  # seconds between two looks at what has come
 
 
+class Future(Protocol):
+    """What becomes of a run: a future of this process's pool, or of dask."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> dict[str, Any]: ...
+
+    def exception(self) -> BaseException | None: ...
+
+
+Submit = Callable[[dict[str, Any], float], Future]  # run as plain values, seconds to wait for its lock
+
+
 @contextmanager
-def processes(folder: Path, timeout: float, workers: int):
+def processes(folder: Path, timeout: float, workers: int) -> Iterator[Submit]:
     """A function (run, wait) -> future, as `cluster.workers` yields one. All that runs ends with the block."""
     batch = uuid4().hex
     pool = ThreadPoolExecutor(workers)
@@ -29,7 +43,7 @@ def processes(folder: Path, timeout: float, workers: int):
         worker.stop_running(batch, GRACE)
 
 
-def outcomes(submit: Callable, runs: list[Run], until: float = float("inf")) -> Iterator[dict]:
+def outcomes(submit: Submit, runs: list[Run], until: float = float("inf")) -> Iterator[dict]:
     """Do the runs; yield the outcome of each as it comes, see `work.do`.
 
     A run that another batch is doing is looked at again until that batch is through with it, and one that somebody
@@ -53,7 +67,7 @@ def outcomes(submit: Callable, runs: list[Run], until: float = float("inf")) -> 
         time.sleep(TICK)
 
 
-def _outcome(future, run: Run) -> dict:
+def _outcome(future: Future, run: Run) -> dict:
     """The outcome, also where no process was left to tell it."""
     error = future.exception()
     if error is None:

@@ -9,6 +9,7 @@ of real data.
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from covidseg.errors import UserError, unknown_name
 from covidseg.files import write_json
@@ -54,7 +55,7 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", dict: "a mappi
 # ------------------------------------------------------------------------------------------------ one record
 
 
-def make_record(**fields) -> dict:
+def make_record(**fields: Any) -> dict:
     """The record of one run as plain values; fields as in ``FIELDS``. Raises UserError if one is missing or misfits.
 
     selections : {"best": {"epoch": 3, "scores": {"clean": Scores, ...}}, "last": ...}
@@ -66,7 +67,7 @@ def make_record(**fields) -> dict:
     return check_record(record, "the new record")
 
 
-def check_record(record, where: str = "the record") -> dict:
+def check_record(record: Any, where: str = "the record") -> dict:
     """``record`` itself; UserError names the file (``where``) and the first field that does not fit."""
     if not isinstance(record, dict):
         raise UserError(f"{where}: a run record is a mapping, not {_kind(record)}.")
@@ -90,7 +91,7 @@ def check_record(record, where: str = "the record") -> dict:
 
 def _check_fields(record: dict, fields: dict, where: str, prefix: str = "") -> None:
     for name, types in fields.items():
-        value = record
+        value: Any = record
         for part in name.split("."):
             if not isinstance(value, dict) or part not in value:
                 raise UserError(f"{where}: field {prefix}{name} is missing.")
@@ -100,20 +101,20 @@ def _check_fields(record: dict, fields: dict, where: str, prefix: str = "") -> N
             raise UserError(f"{where}: field {prefix}{name} is {_kind(value)}, not {wanted}.")
 
 
-def _fits(value, types: tuple) -> bool:
+def _fits(value: object, types: tuple) -> bool:
     if value is None or isinstance(value, bool):  # a bool is an int to Python, and a slip to us
         return value is None and None in types
     return isinstance(value, tuple(t for t in types if t is not None))
 
 
-def _kind(value) -> str:
+def _kind(value: object) -> str:
     return repr(value) if isinstance(value, str | int | float | bool) or value is None else f"a {type(value).__name__}"
 
 
 # ---------------------------------------------------------------------------------------------------- files
 
 
-def save_record(record: dict, path: Path, **more) -> Path:
+def save_record(record: dict, path: Path, **more: Any) -> Path:
     """Check the record and write it. ``more`` : further top-level values that are no part of the schema."""
     return write_json(path, plain(more) | check_record(record, str(path)))
 

@@ -8,6 +8,7 @@ row in ``paper.py`` or recipe in ``recipes.py`` changes nothing either.
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,13 @@ DECIDES_NOTHING = ("paper.py", "recipes.py", "diagram.py", "checks")  # of a pap
 BORROWED = re.compile(r"covidseg\.((?:zoo|backbones)(?:\.\w+)?)")
 
 
-def source_key(model="", variant="", data: dict | None = None, borrowed=(), package: Path = PACKAGE) -> str:
+def source_key(
+    model: str = "",
+    variant: str = "",
+    data: dict | None = None,
+    borrowed: Iterable[str] = (),
+    package: Path = PACKAGE,
+) -> str:
     """sha256 (hex) for a row of a paper; data : further data that decide, such as the recipe's dict.
 
     borrowed : modules that the run uses by name, such as "papers/NAME/augment" of another paper
@@ -40,7 +47,8 @@ def source_key(model="", variant="", data: dict | None = None, borrowed=(), pack
         return _hash(_files([*ENGINE, *everything], package), data)
     paper, row = papers.find_row(model, variant)
     own = _files([f"papers/{paper.name}"], package)
-    network = _files([f"zoo/{model}"], package) or _files([f"papers/{papers.paper_of_network(model).name}"], package)
+    home = papers.paper_of_network(model)  # None for a rival
+    network = _files([f"papers/{home.name}" if home else f"zoo/{model}"], package)
     files = [*_files(ENGINE, package), *own, *network]
     files += _files(borrowed, package)
     data = {"options": dict(row.options), "task": row.task, **(data or {})}
@@ -72,7 +80,7 @@ def _equal_keys() -> dict[str, str]:
     return {key: group["keys"][0] for group in groups for key in group["keys"]}
 
 
-def _files(names, package: Path) -> list[Path]:
+def _files(names: Iterable[str], package: Path) -> list[Path]:
     """Every module of those names that is there and decides something."""
     found = []
     for name in names:
@@ -86,7 +94,8 @@ def _files(names, package: Path) -> list[Path]:
 
 def _borrowed(files: list[Path], package: Path) -> list[Path]:
     """What the files import of rivals and trunks, and what that imports in turn."""
-    found, waiting = [], list(files)
+    found: list[Path] = []
+    waiting = list(files)
     while waiting:
         for name in BORROWED.findall(waiting.pop().read_text(encoding="utf-8")):
             place = package / name.replace(".", "/")

@@ -3,14 +3,17 @@
 The steps stand in ``40_train_one``; what each needs to know of the others is here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import torch
 
 from covidseg import papers
 from covidseg.data import CaseDataset, data_set, list_datasets, load_dataset
+from covidseg.data.case import Case
 from covidseg.data.datasets import parts
 from covidseg.data.sets import PROPERTIES
 from covidseg.errors import UserError, unknown_name
@@ -83,7 +86,9 @@ class Trial:
             return cases
         return cases.subset([cases.ids[k * len(cases) // many] for k in range(many)])  # evenly, so of many patients
 
-    def learn(self, network: torch.nn.Module, train_set, val_set, **options) -> History:
+    def learn(
+        self, network: torch.nn.Module, train_set: CaseDataset, val_set: CaseDataset | None, **options: Any
+    ) -> History:
         """Train in place, in as many steps as the variant has; the last one's history.
 
         options : as for `covidseg.training.train`; out, device, resume, ...
@@ -112,12 +117,20 @@ class Trial:
         borrowed = sorted({one.__module__.removeprefix("covidseg.").replace(".", "/") for one in used})
         return source_key(self.model, self.variant, {"recipe": self.recipe.to_dict()}, borrowed)
 
-    def score(self, network: torch.nn.Module, history: History, val_set, rule: str) -> dict:
+    def score(self, network: torch.nn.Module, history: History, val_set: Sequence[Case], rule: str) -> dict:
         """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
         history.restore(network, rule)
         return {"epoch": history.row(rule)["epoch"], "scores": self.task.scores(network, val_set)}
 
-    def record(self, network, history: History, train_set, val_set, selections: dict, begin: float) -> dict:
+    def record(
+        self,
+        network: torch.nn.Module,
+        history: History,
+        train_set: CaseDataset,
+        val_set: CaseDataset,
+        selections: dict,
+        begin: float,
+    ) -> dict:
         """The run's record. begin : ``perf_counter()`` when training ended; scoring is added to training's seconds."""
         device = next(network.parameters()).device
         profile = counted(self.row, type(self.task), network)
@@ -143,7 +156,18 @@ class Trial:
         )
 
 
-def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None, size=None) -> Trial:
+def trial(
+    model: str,
+    variant: str,
+    dataset: str,
+    fold: int,
+    seed: int,
+    budget: str,
+    *,
+    recipe: str = "",
+    epochs: int | None = None,
+    size: int | None = None,
+) -> Trial:
     """The run with these parameters of ``40_train_one``; "" and None take the budget's own.
 
     fold : 1..5, or 0 for the set's own train and test part; epochs : another length
@@ -151,15 +175,15 @@ def trial(model, variant, dataset, fold, seed, budget, *, recipe="", epochs=None
     Raises UserError, with the nearest name, for anything that is wrong in them.
     """
     paper, row = papers.find_row(model, variant)
-    task = paper.tasks[row.task]
+    task: type[Task] = paper.tasks[row.task]
     sizes = sizes_of(task, budget, dataset, fold)
     for need in sorted(task.needs - data_set(dataset).has):
         able = " or ".join(sorted(name for name in list_datasets() if task.needs <= data_set(name).has))
         wants = f"{variant or model} needs {PROPERTIES[need]}"
         raise UserError(f"{wants}, and {dataset} has none: choose dataset={able}.")
     chosen = recipe_for(recipe or sizes.recipe, task, row)
-    changed = {} if recipe in ("", sizes.recipe) else {"recipe": recipe}
-    if epochs not in (None, chosen.epochs):
+    changed: dict[str, Any] = {} if recipe in ("", sizes.recipe) else {"recipe": recipe}
+    if epochs is not None and epochs != chosen.epochs:
         chosen, changed = replace(chosen, epochs=epochs), changed | {"epochs": epochs}
     if size is not None:
         if not 32 <= size <= 2048:

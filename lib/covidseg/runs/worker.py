@@ -18,7 +18,14 @@ _running: dict[subprocess.Popen, str] = {}  # the process of each run, and its b
 _stopped: set[str] = set()  # batches: a run of theirs may be about to start
 
 
-def run_child(run: dict, folder: str, timeout: float, wait: float = 0.0, batch: str = "", environment=None) -> dict:
+def run_child(
+    run: dict,
+    folder: str,
+    timeout: float,
+    wait: float = 0.0,
+    batch: str = "",
+    environment: dict[str, str] | None = None,
+) -> dict:
     """Do one run in a process of its own. Returns what `work.do` returned; a process that died is a failure.
 
     batch : what `stop_running` will call the batch that this run belongs to

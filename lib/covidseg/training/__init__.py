@@ -8,8 +8,9 @@
 >>> history.best_epoch, history.last_epoch                                                # doctest: +SKIP
 
 Reading order: ``recipes`` and ``parts`` (what is decided), ``loop`` (one page), ``batches`` (from cases to tensors),
-the engine's own parts (``schedules``, ``feeds``, ``patches``, ``objective``), ``evaluation``, ``task``, ``history``;
-then the machinery: ``devices``, ``checkpoints``, ``run_folder``, ``interrupt``. The recipes themselves are the papers'.
+the engine's own parts (``schedules``, ``optimizers``, ``feeds``, ``patches``, ``objective``), ``evaluation``, ``task``,
+``history``; then the machinery: ``devices``, ``checkpoints``, ``run_folder``, ``interrupt``. The recipes themselves are
+the papers'.
 """
 
 from covidseg.training.batches import SliceBatches, SliceCache, Step, fit_preprocessing
@@ -19,11 +20,13 @@ from covidseg.training.feeds import Slices
 from covidseg.training.history import History
 from covidseg.training.loop import train
 from covidseg.training.objective import CrossEntropy, SupervisedHeads
+from covidseg.training.parts import Batches
 from covidseg.training.patches import Patches
 from covidseg.training.recipes import Recipe, at_side, learning_rate
 from covidseg.training.schedules import Constant, Poly, Stairs
 
 __all__ = [
+    "Batches",
     "Constant",
     "CrossEntropy",
     "History",

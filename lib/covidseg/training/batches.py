@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from covidseg.data.transforms import (
     IMAGENET_STD,
     LUNG,
     Preprocessing,
-    Scale,
     Window,
     augment_wide,
     resize_image,
@@ -34,6 +33,7 @@ from covidseg.data.transforms import (
     to_grey,
 )
 from covidseg.errors import UserError, unknown_name
+from covidseg.training.parts import Step
 from covidseg.training.recipes import Recipe
 
 __all__ = [
@@ -54,23 +54,25 @@ __all__ = [
 ]
 
 
-AUGMENTATIONS: dict[str, Callable] = {
+# (image (1, H, W), mask (H, W), bound, generator) -> image, mask
+Augment = Callable[[Tensor, Tensor, int, torch.Generator], tuple[Tensor, Tensor]]
+AUGMENTATIONS: dict[str, Augment] = {
     "none": lambda image, mask, bound, generator: (image, mask),
     "wide": lambda image, mask, bound, generator: augment_wide(image, mask, generator),
 }
 
 
-def augmentation(name: str) -> Callable:
+def augmentation(name: str) -> Callable[[Augment], Augment]:
     """Enter a function (image (1, H, W), mask (H, W), bound, generator) -> both under a name that a feed can give."""
 
-    def enter(function: Callable) -> Callable:
+    def enter(function: Augment) -> Augment:
         AUGMENTATIONS[name] = function
         return function
 
     return enter
 
 
-def find_augmentation(name: str) -> Callable:
+def find_augmentation(name: str) -> Augment:
     """The function of that name. Raises UnknownName with the nearest one, after every paper has been asked."""
     if name not in AUGMENTATIONS:
         import_module("covidseg.papers").papers()
@@ -90,7 +92,7 @@ def slices_of(cases: Iterable[Case], infected_only: bool = True) -> Iterator[Cas
 
 def fit_preprocessing(cases: Iterable[Case], recipe: Recipe) -> Preprocessing:
     """The input statistics the recipe asks for, at the recipe's validation size."""
-    options = {"size": recipe.val_size, "window": recipe.window, "antialias": recipe.antialias}
+    options: dict[str, Any] = {"size": recipe.val_size, "window": recipe.window, "antialias": recipe.antialias}
     if recipe.statistics == "fold":
         return Preprocessing.fit(slices_of(cases), **options)
     if recipe.statistics == "imagenet":
@@ -98,7 +100,7 @@ def fit_preprocessing(cases: Iterable[Case], recipe: Recipe) -> Preprocessing:
     return Preprocessing(**options)
 
 
-def generator_for(*place) -> torch.Generator:
+def generator_for(*place: object) -> torch.Generator:
     """A generator that depends on ``place`` alone, e.g. (seed, "order", epoch, pass)."""
     digest = sha256(repr(place).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
@@ -116,11 +118,13 @@ class SliceCache:
         cases: Iterable[Case],
         window: Window = LUNG,
         target: str = "infection",
-        device="cpu",
+        device: str | torch.device = "cpu",
         antialias: bool = False,
-    ):
+    ) -> None:
         self.antialias = antialias
-        self.ids, self.greys, self.masks = [], [], []
+        self.ids: list[str] = []
+        self.greys: list[Tensor] = []
+        self.masks: list[Tensor] = []
         for case in slices_of(cases):
             mask = case.infection if target == "infection" else case.mask
             self.ids.append(case.id)
@@ -146,8 +150,8 @@ class SliceCache:
 
     def class_fractions(self, num_classes: int) -> Tensor:
         """Share of each class among all pixels at native resolution, (num_classes,)."""
-        counts = sum(torch.bincount(mask.flatten().long(), minlength=num_classes) for mask in self.masks)
-        counts = counts.cpu().double()  # Apple GPUs have no float64
+        each = [torch.bincount(mask.flatten().long(), minlength=num_classes) for mask in self.masks]
+        counts = torch.stack(each).sum(0).cpu().double()  # Apple GPUs have no float64
         return counts / counts.sum()
 
 
@@ -166,14 +170,6 @@ def finite_image(case: Case) -> np.ndarray:
     if not np.isfinite(case.image).all():
         raise UserError(f"Case {case.id} holds values that are not numbers (NaN or infinite); repair it first.")
     return case.image
-
-
-class Step(NamedTuple):
-    """One optimiser step: its number over the whole training, its pass, and the slices in it."""
-
-    iteration: int
-    scale: Scale
-    indices: list[int]
 
 
 def steps_of_pass(count: int, recipe: Recipe) -> int:
@@ -213,17 +209,23 @@ def normalised(greys: Tensor, preprocessing: Preprocessing, channels: int) -> Te
     return (greys - mean) / std
 
 
+class _Augmenting(Protocol):
+    """A feed that names an augmentation."""
+
+    augment: str
+
+
 class SliceBatches:
     """The batches of a training on 2-D slices.
 
     plan(epoch) -> the steps of an epoch; load(step, positions) -> images (b, C, side, side) float32, normalised,
-    and targets (b, side, side) int64. `train` takes any object with these two and ``preprocessing``.
+    and targets (b, side, side) int64. `train` takes any object of this kind, see `Batches`.
     """
 
     def __init__(self, cache: SliceCache, recipe: Recipe, preprocessing: Preprocessing, seed: int, channels: int = 3):
         self.cache, self.recipe, self.preprocessing = cache, recipe, preprocessing
         self.seed, self.channels = seed, channels
-        self.augment = find_augmentation(recipe.feed.augment)
+        self.augment = find_augmentation(cast(_Augmenting, recipe.feed).augment)
         self.steps_per_pass = steps_of_pass(len(cache), recipe)
 
     @property

@@ -7,11 +7,14 @@ from it; a resumed training takes ``training`` as well. Everything in it is tens
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
@@ -28,20 +31,32 @@ __all__ = [
 ]
 
 FORMAT = "covidseg-checkpoint-1"
+NumpyState = tuple[str, np.ndarray, int, int, float]  # its name, 624 words, position in them, spare normal number
 
 
-def save_checkpoint(path, *, model: str, options: dict, preprocessing: dict, state: dict, about=None, training=None):
+def save_checkpoint(
+    path: str | Path,
+    *,
+    model: str,
+    options: dict,
+    preprocessing: dict,
+    state: Mapping[str, Tensor],
+    about: dict | None = None,
+    training: dict | None = None,
+) -> Path:
     """Write a checkpoint atomically; returns its path.
 
     model, options : what `create_model` needs to build the network again; state : its state dict
     training : all that a resumed run needs, or None for weights alone
     """
-    record = dict(format=FORMAT, model=model, options=options, preprocessing=preprocessing, about=about or {})
+    record: dict[str, Any] = dict(
+        format=FORMAT, model=model, options=options, preprocessing=preprocessing, about=about or {}
+    )
     record |= {"state": {name: value.detach().cpu() for name, value in state.items()}, "training": training}
     return write_atomically(path, lambda file: torch.save(record, file))
 
 
-def load_checkpoint(path) -> dict:
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote. Raises UserError for a missing, cut or foreign file, or one that runs code."""
     record = read_tensors(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
@@ -49,7 +64,7 @@ def load_checkpoint(path) -> dict:
     return record
 
 
-def fits_model(path, state: dict, model: nn.Module) -> None:
+def fits_model(path: str | Path, state: Mapping[str, Tensor], model: nn.Module) -> None:
     """Raise UserError, naming the first difference, unless ``state`` has the names and shapes of ``model``."""
     current = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     stored = {name: tuple(value.shape) for name, value in state.items()}
@@ -65,10 +80,10 @@ def fits_model(path, state: dict, model: nn.Module) -> None:
 # ------------------------------------------------------------------------------------------------- randomness
 
 
-def random_state(device: torch.device) -> dict:
+def random_state(device: torch.device) -> dict[str, Any]:
     """State of every global generator: Python, NumPy, torch, and the GPU's where there is one."""
     version, words, gauss = random.getstate()
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    kind, keys, position, has_gauss, cached = cast(NumpyState, np.random.get_state())
     state = {
         "python": [version, list(words), gauss],
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
@@ -77,7 +92,7 @@ def random_state(device: torch.device) -> dict:
     return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_random_state(state: dict, device: torch.device) -> None:
+def set_random_state(state: Mapping[str, Any], device: torch.device) -> None:
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     kind, keys, position, has_gauss, cached = state["numpy"]
@@ -88,7 +103,7 @@ def set_random_state(state: dict, device: torch.device) -> None:
 
 
 @contextmanager
-def keep_randomness(seed: int, device: torch.device):
+def keep_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Seed every global generator; afterwards they stand where the caller left them."""
     before = random_state(device)
     seed_generators(seed)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from covidseg.nn.layers import dimensions
 
 __all__ = ["PRECISIONS", "Precision", "Team", "as_user_error", "join_team", "memory_format"]
 
+T = TypeVar("T")
 PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -48,7 +50,7 @@ def memory_format(device: torch.device, model: nn.Module) -> torch.memory_format
 
 
 @contextmanager
-def as_user_error(device: torch.device, doing: Callable[[], str]):
+def as_user_error(device: torch.device, doing: Callable[[], str]) -> Iterator[None]:
     """Turn "out of memory", and BatchNorm over one value, into one line that names the setting to change.
 
     ``doing()`` says what was being done.
@@ -105,11 +107,11 @@ class Team:
             torch.distributed.all_reduce(value)
         return value
 
-    def from_leader(self, make: Callable[[], object]) -> object:
+    def from_leader(self, make: Callable[[], T]) -> T:
         """What ``make()`` gives in process 0, in all of them. A UserError raised there is raised everywhere."""
         if self.size == 1:
             return make()
-        answer = [None]
+        answer: list[Any] = [None]
         if self.leads:
             try:
                 answer = [make()]

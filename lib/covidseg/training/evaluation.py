@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from covidseg.metrics import Scores, find_protocol, segmentation_scores
 from covidseg.nn.layers import input_channels, main_output
 from covidseg.progress import progress
 from covidseg.training.batches import SliceCache, slices_of
+from covidseg.training.parts import Loss
 
 __all__ = ["evaluate", "validate"]
 
@@ -28,8 +30,8 @@ def evaluate(
     protocol: str = "clean",
     *,
     size: int | None = None,
-    device=None,
-    **options,
+    device: str | torch.device | None = None,
+    **options: Any,
 ) -> Scores:
     """Predict every case of a set and score the infection; one row per case in the answer.
 
@@ -49,12 +51,13 @@ def evaluate(
         raise UserError("There is no case to score: the set is empty.")
     if size is None and not rules.brings_home:
         return _native(model, dataset, preprocessing, protocol, device, options)
+    side = preprocessing.size if size is None else size
     names, preds, truths = [], [], []
     for case in progress(slices_of(dataset), "Scoring"):
         names.append(case.id)
         truth = torch.from_numpy(case.infection.astype(np.uint8))
         if not rules.brings_home:
-            preds.append(_mask_at(model, case, preprocessing, size, device))
+            preds.append(_mask_at(model, case, preprocessing, side, device))
         else:
             p = _probability(model, case, preprocessing, size or preprocessing.size, device)
             preds.append(p if size else rules.brings_home(p, case.image.shape))
@@ -64,7 +67,14 @@ def evaluate(
     return segmentation_scores(preds, truths, protocol, ids=names, per="slice", **options)
 
 
-def _native(model, dataset, preprocessing, protocol, device, options) -> Scores:
+def _native(
+    model: nn.Module,
+    dataset: Sequence[Case],
+    preprocessing: Preprocessing,
+    protocol: str,
+    device: str | torch.device | None,
+    options: dict[str, Any],
+) -> Scores:
     names, preds, truths, spacings = [], [], [], []
     for case in progress(dataset, "Scoring"):
         mask = predict(model, case.image, preprocessing, case.intensity, device=device)
@@ -79,17 +89,23 @@ def _native(model, dataset, preprocessing, protocol, device, options) -> Scores:
     )
 
 
-def _mask_at(model, case, preprocessing, size, device) -> np.ndarray:
+def _mask_at(
+    model: nn.Module, case: Case, preprocessing: Preprocessing, size: int, device: str | torch.device | None
+) -> np.ndarray:
     logits = _logits_at(model, case, preprocessing, size, device)
     return _infection(classes_of(logits)[0].cpu().numpy())
 
 
-def _probability(model, case, preprocessing, size, device) -> np.ndarray:
+def _probability(
+    model: nn.Module, case: Case, preprocessing: Preprocessing, size: int, device: str | torch.device | None
+) -> np.ndarray:
     """Probability of infection, float32 (size, size)."""
     return infection_probability(_logits_at(model, case, preprocessing, size, device))[0].cpu().numpy()
 
 
-def _logits_at(model, case, preprocessing, size, device) -> Tensor:
+def _logits_at(
+    model: nn.Module, case: Case, preprocessing: Preprocessing, size: int, device: str | torch.device | None
+) -> Tensor:
     place = next(model.parameters()).device if device is None else choose_device(device)
     x = prepare(case.image[None], preprocessing, case.intensity)[:, : input_channels(model)].to(place)
     logits = forward(model.to(place), x)
@@ -99,12 +115,16 @@ def _logits_at(model, case, preprocessing, size, device) -> Tensor:
 # ------------------------------------------------------------------------------- inside the training
 
 
-def validate(model: nn.Module, cache: SliceCache, normalise, loss, size: int, batch: int) -> dict[str, float]:
+def validate(
+    model: nn.Module, cache: SliceCache, normalise: Callable[[Tensor], Tensor], loss: Loss, size: int, batch: int
+) -> dict[str, float]:
     """Loss, mIoU (pooled over all pixels, background included) and mean Dice of the slices of a cache, at ``size``.
 
     Code: after every epoch, at 512 px, with the training loss. model : already on the device; left in eval mode
     """
-    preds, truths, losses = [], [], []
+    preds: list[np.ndarray] = []
+    truths: list[np.ndarray] = []
+    losses: list[float] = []
     for first in range(0, len(cache), batch):
         pairs = [cache.pair(i, size) for i in range(first, min(first + batch, len(cache)))]
         x = normalise(torch.stack([grey for grey, _ in pairs]))

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Self
 
 __all__ = ["Interrupt"]
 
@@ -11,17 +12,17 @@ class Interrupt:
 
     came = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.in_charge = threading.current_thread() is threading.main_thread()
         if self.in_charge:
             self.before = signal.signal(signal.SIGINT, self._note)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.in_charge:
             signal.signal(signal.SIGINT, self.before)
 
-    def _note(self, *_):
+    def _note(self, *_: object) -> None:
         if self.came:
             raise KeyboardInterrupt
         self.came = True

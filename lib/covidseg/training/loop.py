@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from covidseg.data.case import Case
 from covidseg.errors import UserError
 from covidseg.files import make_folder
 from covidseg.nn.layers import input_channels
 from covidseg.progress import progress
-from covidseg.training.batches import Step
 from covidseg.training.checkpoints import keep_randomness, random_state, set_random_state
-from covidseg.training.devices import Precision, as_user_error, join_team, memory_format
+from covidseg.training.devices import Precision, Team, as_user_error, join_team, memory_format
 from covidseg.training.history import History, best_epoch
 from covidseg.training.interrupt import Interrupt
+from covidseg.training.optimizers import optimizer_for
+from covidseg.training.parts import Batches, Loss, Step, Validation
 from covidseg.training.recipes import Recipe
 from covidseg.training.run_folder import RunFolder
 
 __all__ = ["Training", "train"]
 
 LOOK_EVERY = 20  # steps between two looks at the loss on a GPU: each look waits for it
-SLOW_SAVE = (
-    0.5  # seconds; checkpoints that take longer (33 million parameters make 380 MB) are not written after every epoch
-)
+# seconds; checkpoints that take longer (33 million parameters make 380 MB) are not written after every epoch
+SLOW_SAVE = 0.5
 SAVE_SHARE = 0.1  # but as often as they take this share of the time
 
 
 def train(
     model: nn.Module,
-    train_set: Sequence[Case],
+    train_set: Sequence[Case] | Batches,
     val_set: Sequence[Case] | None,
     recipe: Recipe,
     *,
@@ -45,8 +47,8 @@ def train(
     resume: bool = True,
     name: str | None = None,
     options: dict | None = None,
-    loss: Callable | None = None,
-    validation: Callable[[nn.Module], dict] | None = None,
+    loss: Loss | None = None,
+    validation: Validation | None = None,
     precision: str = "float32",
     compile: bool = False,
     micro_batch: int | None = None,
@@ -55,8 +57,8 @@ def train(
 ) -> History:
     """Train ``model`` in place by a recipe; it ends with the last epoch's weights, in eval mode, on ``device``.
 
-    train_set, val_set : cases; slices, or volumes of which the infected slices are taken. train_set may also be any
-        object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing``, as a `Feed` makes it
+    train_set, val_set : cases; slices, or volumes of which the infected slices are taken. train_set may also be
+        `Batches`, as a `Feed` makes them
     seed : order, augmentation, dropout. The first weights are the caller's: seed before building the model
     out : folder for last.pt (goes on from here), best.pt, curves.csv and run.json; None keeps all in memory
     resume : go on from out/last.pt if it is there; on a CPU the run then ends with the same bits as if never stopped
@@ -73,7 +75,7 @@ def train(
     """
     team, device = join_team(device)
     _at_least_one(micro_batch=micro_batch, checkpoint_every=checkpoint_every)
-    settings, precision = {"precision": precision, "micro_batch": micro_batch}, Precision(precision, device)
+    settings, numbers = {"precision": precision, "micro_batch": micro_batch}, Precision(precision, device)
     if out:
         make_folder(out)  # before the cases are read: a folder that cannot be made is named at once
     with as_user_error(device, lambda: "the cases in memory"):
@@ -82,7 +84,7 @@ def train(
     with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
         if run.files:
             run.files.open(resume)
-        run.prepare(precision, compile, micro_batch)
+        run.prepare(numbers, compile, micro_batch)
         for step in progress(run.steps_left(), f"Training {name or 'the network'}", total=run.count_left()):
             run.learn(step)
             if run.iteration % run.batches.steps_per_epoch == 0:
@@ -100,18 +102,35 @@ def train(
 class Training:
     """A training under way: what changes from step to step, and the steps."""
 
-    def __init__(self, model, train_set, val_set, recipe: Recipe, seed: int, device, team, loss, validation):
+    def __init__(
+        self,
+        model: nn.Module,
+        train_set: Sequence[Case] | Batches,
+        val_set: Sequence[Case] | None,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        team: Team,
+        loss: Loss | None,
+        validation: Validation | None,
+    ) -> None:
         self.model, self.recipe, self.seed, self.device, self.team = model.to(device), recipe, seed, device, team
         self.train_set, self.val_set = train_set, val_set
-        ready = hasattr(train_set, "plan")
-        channels = input_channels(model)
-        self.batches = train_set if ready else recipe.feed.batches(train_set, recipe, seed, channels, device)
+        if hasattr(train_set, "plan"):
+            self.batches = cast(Batches, train_set)
+        else:
+            self.batches = recipe.feed.batches(train_set, recipe, seed, input_channels(model), device)
         self.loss = loss or recipe.objective.loss(model, self.batches, recipe, device)
         self.validation = validation or self._standard_validation(val_set)
-        self.optimizer = _optimizer(model, recipe)
-        self.format, self.files, self.scaler_state, self.doing_now = memory_format(device, model), None, None, None
-        self.iteration, self.rows, self.loss_sum = 0, [], torch.zeros((), device=device)
-        self.best, self.best_is_new, self.seconds, self.clock = None, False, 0.0, perf_counter()
+        self.optimizer = optimizer_for(model, recipe)
+        self.format = memory_format(device, model)
+        self.files: RunFolder | None = None
+        self.scaler_state: dict[str, Any] | None = None  # of a resumed run, until `prepare`
+        self.doing_now: Step | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] = {}  # empty before the first epoch
+        self.iteration, self.loss_sum = 0, torch.zeros((), device=device)
+        self.best_is_new, self.seconds, self.clock = False, 0.0, perf_counter()
         self.saved_at, self.saving = self.clock, 0.0  # when the last checkpoint was written, and how long it took
 
     def prepare(self, precision: Precision, compile: bool, micro_batch: int | None) -> None:
@@ -120,9 +139,9 @@ class Training:
         self.scaler = precision.scaler
         if self.scaler_state:
             self.scaler.load_state_dict(self.scaler_state)
-        self.model.to(memory_format=self.format)
+        self.model.to(memory_format=self.format)  # type: ignore[call-overload]  # torch's types leave this out
         self.team_model = self.team.wrap(self.model, self.device)
-        self.net = torch.compile(self.team_model) if compile else self.team_model
+        self.net = cast(nn.Module, torch.compile(self.team_model)) if compile else self.team_model
         self.clock = perf_counter()
 
     def steps_left(self) -> Iterator[Step]:
@@ -136,9 +155,8 @@ class Training:
         return self.recipe.epochs * self.batches.steps_per_epoch - self.iteration
 
     def out_of_patience(self) -> bool:
-        return bool(self.recipe.patience and self.rows) and (
-            len(self.rows) - best_epoch(self.rows) >= self.recipe.patience
-        )
+        patience = self.recipe.patience
+        return patience is not None and bool(self.rows) and len(self.rows) - best_epoch(self.rows) >= patience
 
     def learn(self, step: Step) -> None:
         """One optimiser step on one batch, in pieces if the memory wants it, shared with the team."""
@@ -160,14 +178,14 @@ class Training:
 
     def _backward(self, step: Step) -> Tensor:
         """Gradients of the whole batch's loss; returns that loss."""
-        share = self.team.share(len(step.indices))
+        share, alone = self.team.share(len(step.indices)), self.team.size == 1
         size = self.micro_batch or len(share)
         pieces = [self._load(step, share[i : i + size]) for i in range(0, len(share), size)]
         masses = [self._mass(target) for _, target in pieces]
-        whole, value = self.team.total(sum(masses)), torch.zeros((), device=self.device)
+        whole, value = self.team.total(sum(masses[1:], masses[0])), torch.zeros((), device=self.device)
         for number, ((x, target), mass) in enumerate(zip(pieces, masses, strict=True), 1):
             last = number == len(pieces)
-            with nullcontext() if last or self.team.size == 1 else self.team_model.no_sync():
+            with nullcontext() if last or alone else cast(DistributedDataParallel, self.team_model).no_sync():
                 with self.autocast():
                     outputs = self.net(x)
                 loss = self.loss(outputs, target) * (mass / whole)
@@ -175,7 +193,7 @@ class Training:
             value += loss.detach()
         return self.team.total(value)
 
-    def _load(self, step: Step, positions) -> tuple[Tensor, Tensor]:
+    def _load(self, step: Step, positions: Iterable[int]) -> tuple[Tensor, Tensor]:
         x, target = self.batches.load(step, positions)
         x, target = x.to(self.device, non_blocking=True), target.to(self.device, non_blocking=True)
         return x.contiguous(memory_format=self.format) if x.ndim == 4 else x, target
@@ -208,7 +226,7 @@ class Training:
             self.best, self.best_is_new = self.weights(), True
         return row
 
-    def _standard_validation(self, val_set) -> Callable[[nn.Module], dict]:
+    def _standard_validation(self, val_set: Sequence[Case] | None) -> Validation:
         if val_set is None:
             return lambda model: {}
         return self.recipe.feed.validation(val_set, self.recipe, self.batches, self.loss, self.device)
@@ -256,8 +274,8 @@ class Training:
         self.saving = self.saved_at - begin
 
     def finish(self) -> History:
-        self.model.to(memory_format=torch.contiguous_format).eval()
-        self.model.preprocessing = self.batches.preprocessing
+        self.model.to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]  # as in `prepare`
+        self.model.preprocessing = self.batches.preprocessing  # type: ignore[assignment]  # no tensor, no module
         stopped = "early" if len(self.rows) < self.recipe.epochs else "finished"
         folder = self.files.folder if self.files else None
         history = History(self.rows, self.recipe, folder, stopped, {"best": self.best, "last": self.weights()})
@@ -279,13 +297,3 @@ def _at_least_one(**counts: int | None) -> None:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UserError(f"{name}={count} must be 1 or more.")
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    settings = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-    if {p.device.type for p in model.parameters()} <= {"cpu", "cuda"}:
-        settings["fused"] = True  # one kernel instead of ten for each of hundreds of small tensors
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **settings)
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(model.parameters(), **settings)

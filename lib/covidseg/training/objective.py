@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
 from covidseg.losses import cross_entropy, deep_supervision, log_class_weights
+from covidseg.training.batches import SliceBatches
 from covidseg.training.feeds import ClassNumbers, Slices
 from covidseg.training.parts import Feed, Objective
+from covidseg.training.patches import PatchBatches
+from covidseg.training.recipes import Recipe
 
 __all__ = ["CrossEntropy", "SupervisedHeads", "has_edge_map"]
 
@@ -24,10 +27,10 @@ class SupervisedHeads:
     weight : one per class, or None; aux_weights : main output first
     """
 
-    def __init__(self, weight: Tensor | None, aux_weights: Sequence[float]):
+    def __init__(self, weight: Tensor | None, aux_weights: Sequence[float]) -> None:
         self.weight, self.aux_weights = weight, tuple(aux_weights)
 
-    def __call__(self, outputs, target: Tensor) -> Tensor:
+    def __call__(self, outputs: Any, target: Tensor) -> Tensor:
         outputs = outputs.float() if torch.is_tensor(outputs) else (outputs[0].float(), [a.float() for a in outputs[1]])
         return deep_supervision(outputs, target, partial(cross_entropy, weight=self.weight), self.aux_weights)
 
@@ -48,10 +51,12 @@ class CrossEntropy(Objective):
     class_weights: bool = True
     aux_weights: tuple[float, ...] = (1.0, 0.4, 0.4, 0.4)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "aux_weights", tuple(float(w) for w in self.aux_weights))  # JSON gives lists
 
-    def loss(self, model, batches, recipe, device) -> SupervisedHeads:
+    def loss(
+        self, model: nn.Module, batches: SliceBatches | PatchBatches, recipe: Recipe, device: torch.device
+    ) -> SupervisedHeads:
         """Raises UserError for a network with an edge map: its last output would learn the mask."""
         if has_edge_map(model):
             raise UserError(
@@ -66,4 +71,5 @@ class CrossEntropy(Objective):
 
 def has_edge_map(model: nn.Module) -> bool:
     """Whether a network's last auxiliary output in train() is an edge map."""
-    return "S_e" in model.named_maps() if hasattr(model, "named_maps") else False
+    named_maps = getattr(model, "named_maps", None)
+    return named_maps is not None and "S_e" in named_maps()

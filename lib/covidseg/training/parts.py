@@ -6,14 +6,59 @@ Each is a frozen dataclass of plain settings. A paper brings parts of its own by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, overload
 
+import torch
+from torch import Tensor, nn
+
+from covidseg.data.case import Case
+from covidseg.data.transforms import Preprocessing, Scale
 from covidseg.errors import UserError, unknown_name
 
-__all__ = ["Feed", "Objective", "Part", "Schedule", "find_part"]
+__all__ = ["Batches", "Feed", "Loss", "Objective", "Part", "Schedule", "Step", "Validation", "find_part"]
+
+Validation = Callable[[nn.Module], dict[str, float]]  # model in eval mode -> {"val_loss", "val_miou", "val_dice"}
+Settings = Any  # a `Recipe`. It holds these parts, so its module imports this one and cannot be imported here
+
+
+class Step(NamedTuple):
+    """One optimiser step: its number over the whole training, its pass, and the slices in it."""
+
+    iteration: int
+    scale: Scale
+    indices: list[int]
+
+
+class Batches(Protocol):
+    """What `train` learns from: any object that plans an epoch and loads its steps.
+
+    plan(epoch) -> all steps of an epoch (0-based), ``steps_per_epoch`` of them
+    load(step, positions) -> images (b, C, ...) float32, normalised, and their targets (b, ...): those of the step, or
+    those at some ``positions`` in it, where other processes have the rest
+    """
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    def plan(self, epoch: int) -> Sequence[Step]: ...
+
+    def load(self, step: Step, positions: Iterable[int] | None = None) -> tuple[Tensor, Tensor]: ...
+
+
+class Loss(Protocol):
+    """Outputs of a network in train(), one tensor or (main, [auxiliary, ...]), and their target -> scalar.
+
+    It may have a ``mass(target)``, what its mean divides by (`SupervisedHeads.mass`); without one every sample of a
+    batch weighs the same.
+    """
+
+    def __call__(self, outputs: Any, target: Tensor, /) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +75,7 @@ class Part:
     fixed: ClassVar[Mapping[str, Any]] = {}
     _known: ClassVar[dict[tuple[str, str], type[Part]]] = {}
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         if "kind" in vars(cls) and Part._known.setdefault((cls.role, cls.kind), cls).__qualname__ != cls.__qualname__:
             raise ValueError(f"Two parts want the {cls.role} {cls.kind!r}.")
 
@@ -45,7 +90,7 @@ class Part:
         return [*cls.fixed, *(cls.keys.get(f.name, f.name) for f in fields(cls))]
 
     @classmethod
-    def take(cls, values: dict) -> Part:
+    def take(cls, values: dict) -> Self:
         """The part with its settings from ``values``, which loses them. Raises UserError for one it cannot have."""
         for key, only in cls.fixed.items():
             if (found := values.pop(key, only)) != only:
@@ -77,17 +122,24 @@ class Feed(Part):
     """
 
     role: ClassVar[str] = "feed"
-    num_classes: ClassVar[int] = 2
 
-    def batches(self, cases, recipe, seed: int, channels: int, device):
-        """An object with ``plan``, ``load``, ``steps_per_epoch`` and ``preprocessing``, as `train` wants it."""
+    @property
+    def num_classes(self) -> int:
+        return 2
+
+    def batches(
+        self, cases: Sequence[Case], recipe: Settings, seed: int, channels: int, device: torch.device
+    ) -> Batches:
+        """The cases as `train` wants them."""
         raise TypeError(f"{type(self).__name__} makes no batches.")
 
-    def validation(self, cases, recipe, batches, loss, device) -> Callable[[Any], dict]:
+    def validation(
+        self, cases: Sequence[Case], recipe: Settings, batches: Any, loss: Loss, device: torch.device
+    ) -> Validation:
         """function (model in eval mode) -> {"val_loss", "val_miou", "val_dice"} over held-out cases."""
         raise TypeError(f"{type(self).__name__} validates nothing.")
 
-    def at_side(self, recipe, side: int):
+    def at_side(self, recipe: Settings, side: int) -> Settings:
         """The recipe at one other size, for training and for scoring."""
         raise TypeError(f"{type(self).__name__} has no side.")
 
@@ -104,11 +156,17 @@ class Objective(Part):
     feed: ClassVar[type[Feed]]
     takes: ClassVar[type[Feed]]
 
-    def loss(self, model, batches, recipe, device) -> Callable:
+    def loss(self, model: nn.Module, batches: Any, recipe: Settings, device: torch.device) -> Loss:
         """function (outputs, target) -> scalar; `train` describes what it may have beside."""
         raise TypeError(f"{type(self).__name__} has no loss.")
 
 
+@overload
+def find_part(role: Literal["schedule"], kind: str) -> type[Schedule]: ...
+@overload
+def find_part(role: Literal["feed"], kind: str) -> type[Feed]: ...
+@overload
+def find_part(role: Literal["loss"], kind: str) -> type[Objective]: ...
 def find_part(role: str, kind: str) -> type[Part]:
     """The class of that name. Raises UnknownName with the nearest one, after every paper has been asked."""
     if (role, kind) not in Part._known:

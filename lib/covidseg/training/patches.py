@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from covidseg.inference import predict
 from covidseg.metrics import segmentation_scores
 from covidseg.training.batches import Step, fit_preprocessing, generator_for, normalised, packed, plan_epoch
 from covidseg.training.feeds import ClassNumbers
+from covidseg.training.parts import Loss, Validation
 from covidseg.training.recipes import Recipe
 
 __all__ = ["PatchBatches", "Patches", "VolumeCache"]
@@ -40,7 +41,7 @@ class Patches(ClassNumbers):
     lesions: float = 0.5
     target: str = "infection"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._refuse(self.per_volume < 1, "per_volume", "must be 1 or more")
         self._refuse(not 0 <= self.lesions <= 1, "lesions", "is a share, 0 to 1")
@@ -51,13 +52,17 @@ class Patches(ClassNumbers):
         side = recipe.scales[0].side
         return side, side, self.depth or side
 
-    def batches(self, cases, recipe: Recipe, seed: int, channels: int, device) -> PatchBatches:
+    def batches(
+        self, cases: Sequence[Case], recipe: Recipe, seed: int, channels: int, device: torch.device
+    ) -> PatchBatches:
         if len(recipe.scales) > 1:
             raise UserError(f"Recipe {recipe.name!r}: patches have one size, but scales names {len(recipe.scales)}.")
         cache = VolumeCache(cases, recipe.window, self.target, device)
         return PatchBatches(cache, recipe, fit_preprocessing(cases, recipe), seed, channels)
 
-    def validation(self, cases, recipe: Recipe, batches, loss, device) -> Callable[[nn.Module], dict]:
+    def validation(
+        self, cases: Sequence[Case], recipe: Recipe, batches: PatchBatches, loss: Loss, device: torch.device
+    ) -> Validation:
         return partial(validate_volumes, cases=list(cases), batches=batches, loss=loss)
 
     def at_side(self, recipe: Recipe, side: int) -> Recipe:
@@ -71,8 +76,17 @@ class VolumeCache:
     the cases, and if there is no case.
     """
 
-    def __init__(self, cases: Iterable[Case], window: Window = LUNG, target: str = "infection", device="cpu"):
-        self.ids, self.greys, self.masks, self.infected = [], [], [], []
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        window: Window = LUNG,
+        target: str = "infection",
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.ids: list[str] = []
+        self.greys: list[Tensor] = []
+        self.masks: list[Tensor] = []
+        self.infected: list[np.ndarray] = []  # numbers of the infected voxels
         for case in cases:
             if case.depth is None:
                 raise UserError(f"Case {case.id} is one slice; patches are cut from volumes: load whole ones.")
@@ -89,7 +103,8 @@ class VolumeCache:
 
     def class_fractions(self, num_classes: int) -> Tensor:
         """Share of each class among all voxels, (num_classes,)."""
-        counts = sum(torch.bincount(mask.flatten().long(), minlength=num_classes).cpu() for mask in self.masks)
+        each = [torch.bincount(mask.flatten().long(), minlength=num_classes).cpu() for mask in self.masks]
+        counts = torch.stack(each).sum(0)
         return counts.double() / counts.sum()
 
     def patch(self, index: int, corner: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -110,7 +125,7 @@ class PatchBatches:
 
     def __init__(self, cache: VolumeCache, recipe: Recipe, preprocessing: Preprocessing, seed: int, channels: int = 1):
         self.cache, self.recipe, self.preprocessing = cache, recipe, preprocessing
-        self.seed, self.channels, self.feed = seed, channels, recipe.feed
+        self.seed, self.channels, self.feed = seed, channels, cast(Patches, recipe.feed)
         self.steps_per_epoch = len(self.plan(0))
 
     def plan(self, epoch: int) -> list[Step]:
@@ -144,7 +159,7 @@ class PatchBatches:
         return tuple(int(torch.randint(f + 1, (), generator=generator)) for f in free)
 
 
-def validate_volumes(model: nn.Module, cases: list[Case], batches: PatchBatches, loss) -> dict[str, float]:
+def validate_volumes(model: nn.Module, cases: list[Case], batches: PatchBatches, loss: Loss) -> dict[str, float]:
     """mIoU (pooled over all voxels, background included) and mean Dice of whole volumes; loss on one patch of each."""
     device, shape = next(model.parameters()).device, batches.feed.shape(batches.recipe)
     cache = VolumeCache(cases, batches.preprocessing.window, batches.feed.target, device)
@@ -156,8 +171,8 @@ def validate_volumes(model: nn.Module, cases: list[Case], batches: PatchBatches,
         grey, mask = cache.patch(index, corner, shape)
         with torch.inference_mode():
             losses.append(float(loss(model(batches.normalise(grey[None])), mask[None].long())))
-        mask = predict(model, case.image, batches.preprocessing, case.intensity)
-        preds.append(((mask == 1) | (mask == 2)).astype(np.uint8))
+        drawn = predict(model, case.image, batches.preprocessing, case.intensity)
+        preds.append(((drawn == 1) | (drawn == 2)).astype(np.uint8))
     truths = [case.infection.astype(np.uint8) for case in cases]
     scores = segmentation_scores(preds, truths, "clean", per="volume", distances=False)
     return {"val_loss": float(np.mean(losses)), "val_miou": scores["mIoU"], "val_dice": scores.means["dice"]}

@@ -58,7 +58,7 @@ class Recipe:
     patience: int | None = None
     unread: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         scales = tuple(Scale(*(int(v) for v in scale)) for scale in self.scales)  # JSON gives lists
         object.__setattr__(self, "scales", scales)
         object.__setattr__(self, "window", Window(*(float(v) for v in self.window)))
@@ -100,11 +100,15 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping) -> Recipe:
         """The recipe of a record or a checkpoint, of any age. Raises UnknownName for a setting that none has."""
-        left = dict(values)
+        left: dict[str, Any] = dict(values)
         objective = find_part("loss", left.pop("loss", SILENT["loss"]))
         feed = find_part("feed", left.pop("feed", objective.feed.kind))
         schedule = find_part("schedule", left.pop("schedule"))
-        parts = {"schedule": schedule.take(left), "feed": feed.take(left), "objective": objective.take(left)}
+        parts: dict[str, Any] = {
+            "schedule": schedule.take(left),
+            "feed": feed.take(left),
+            "objective": objective.take(left),
+        }
         unread = {key: v for key, usual in EVERY.items() if (v := left.pop(key, usual)) != usual}
         own = [f.name for f in fields(cls) if f.name not in (*PARTS, "unread")]
         settings = {key for part in (schedule, feed, objective) for key in part.settings()}

@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.text import plain
 from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint
+from covidseg.training.devices import Team
 from covidseg.training.history import History, best_epoch, curves_csv
+from covidseg.training.parts import Batches
+from covidseg.training.recipes import Recipe
 
 __all__ = ["RunFolder"]
+
+
+class Run(Protocol):
+    """What the folder asks of a training under way, which is `covidseg.training.loop.Training`."""
+
+    model: nn.Module
+    recipe: Recipe
+    seed: int
+    device: torch.device
+    team: Team
+    train_set: Any
+    val_set: Any
+    batches: Batches
+    rows: list[dict[str, Any]]
+    best: dict[str, Tensor]
+    best_is_new: bool
+
+    def weights(self) -> dict[str, Tensor]: ...
+
+    def snapshot(self) -> dict[str, Any]: ...
+
+    def restore(self, weights: dict[str, Tensor], snapshot: dict[str, Any]) -> None: ...
 
 
 class RunFolder:
     """The run folder: last.pt, best.pt, curves.csv, run.json, each whole at every moment."""
 
-    def __init__(self, folder: str | Path, name: str, options: dict, run, settings: dict):
+    def __init__(self, folder: str | Path, name: str, options: dict, run: Run, settings: dict) -> None:
         self.folder, self.name, self.options, self.run = Path(folder), name, options, run
         self.last, self.best = self.folder / "last.pt", self.folder / "best.pt"
         self.curves, self.record = self.folder / "curves.csv", self.folder / "run.json"
-        self.identity = {
+        self.identity: dict[str, Any] = {
             "recipe": run.recipe.to_dict(),
             "seed": run.seed,
             "train_fingerprint": _fingerprint(run.train_set),
             "val_fingerprint": _fingerprint(run.val_set),
         }
         self.identity |= {key: value for key, value in settings.items() if value not in (None, "float32")}  # unusual
-        self.earlier = None  # provenance of the part that a resumed run goes on from
+        self.earlier: dict | None = None  # provenance of the part that a resumed run goes on from
 
     def open(self, resume: bool) -> None:
         """Go on from last.pt, or begin afresh."""
@@ -67,8 +96,8 @@ class RunFolder:
     def _same_run(self, record: dict) -> None:
         way_out = "choose another folder, or begin afresh with resume=False"
         if (record["model"], record["options"]) != (self.name, self.options):
-            stored = f"{record['model']} {record['options'] or ''}".strip()
-            raise UserError(f"{self.last} belongs to another network ({stored}): {way_out}.")
+            other = f"{record['model']} {record['options'] or ''}".strip()
+            raise UserError(f"{self.last} belongs to another network ({other}): {way_out}.")
         fits_model(self.last, record["state"], self.run.model)
         stored, current = _flat(record["training"]["identity"]), _flat(self.identity)
         for key in dict.fromkeys([*current, *stored]):
@@ -88,7 +117,10 @@ class RunFolder:
         self._save(self.best, self.run.best, self.run.rows[best_epoch(self.run.rows) - 1], None)
 
     def _save(self, path: Path, state: dict, row: dict, training: dict | None) -> None:
-        about = {"label": f"{self.name}, recipe {self.run.recipe.name}, epoch {row.get('epoch', 0)}", "row": row}
+        about: dict[str, Any] = {
+            "label": f"{self.name}, recipe {self.run.recipe.name}, epoch {row.get('epoch', 0)}",
+            "row": row,
+        }
         about |= {"data": getattr(self.run.train_set, "name", None), "fold": getattr(self.run.train_set, "fold", None)}
         save_checkpoint(
             path,
@@ -113,17 +145,17 @@ class RunFolder:
         write_atomically(self.record, lambda file: file.write(text.encode()))
 
 
-def _fingerprint(cases) -> str | None:
+def _fingerprint(cases: Any) -> str | None:
     return cases.fingerprint() if hasattr(cases, "fingerprint") else None
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
     """Nested dicts as one, the names joined by dots."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
-def _short(value) -> str:
+def _short(value: object) -> str:
     return f"{value[:8]}..." if isinstance(value, str) and len(value) > 20 else repr(value)

@@ -22,7 +22,7 @@ class Poly(Schedule):
     kind: ClassVar[str] = "poly"
     power: float = 0.9
 
-    def rate(self, lr, iteration, steps_per_epoch, epochs):
+    def rate(self, lr: float, iteration: int, steps_per_epoch: int, epochs: int) -> float:
         return lr * (1 - iteration / (epochs * steps_per_epoch)) ** self.power
 
 
@@ -35,7 +35,7 @@ class Stairs(Schedule):
     every: int = 100
     factor: float = 0.5
 
-    def rate(self, lr, iteration, steps_per_epoch, epochs):
+    def rate(self, lr: float, iteration: int, steps_per_epoch: int, epochs: int) -> float:
         return lr * self.factor ** (iteration // steps_per_epoch // self.every)
 
 
@@ -45,5 +45,5 @@ class Constant(Schedule):
 
     kind: ClassVar[str] = "constant"
 
-    def rate(self, lr, iteration, steps_per_epoch, epochs):
+    def rate(self, lr: float, iteration: int, steps_per_epoch: int, epochs: int) -> float:
         return lr

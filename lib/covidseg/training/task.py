@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import nn
@@ -20,6 +20,27 @@ from covidseg.training.recipes import Recipe
 __all__ = ["BACKWARD", "Task"]
 
 BACKWARD = 3  # a training step costs about three forward passes
+
+
+class Plan(Protocol):
+    """What a task asks of its trial (`covidseg.runs.trial.Trial`); ``options`` : of `create_model`."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def options(self) -> dict[str, Any]: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def sizes(self) -> Budget: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    def macs(self) -> int: ...
 
 
 class Task:
@@ -43,15 +64,18 @@ class Task:
     counted_at: ClassVar[tuple[int, ...]] = (512, 512)
     macs_per_second: ClassVar[float] = 1.5e9
 
-    def __init__(self, trial):
-        self.trial, self.seconds, self.facts = trial, 0.0, {}
+    def __init__(self, trial: Plan) -> None:
+        self.trial, self.seconds = trial, 0.0
+        self.facts: dict[str, Any] = {}
 
     @classmethod
     def takes(cls, recipe: Recipe) -> bool:
         """Whether a run of this task can follow the recipe."""
         return recipe.feed.num_classes == 2
 
-    def learn(self, network: nn.Module, train_set, scored, **options) -> History:
+    def learn(
+        self, network: nn.Module, train_set: Sequence[Case], scored: Sequence[Case] | None, **options: Any
+    ) -> History:
         """Train in place on cases, with the first weights of the trial's seed; ``scored`` : cases, or None.
 
         options : as for `covidseg.training.train` (device, out, resume, ...). Raises UserError as that does, and where
@@ -59,7 +83,7 @@ class Task:
         """
         return train(network, train_set, scored, self.trial.recipe, **self._named, **options)
 
-    def scores(self, network: nn.Module, cases) -> dict[str, Scores]:
+    def scores(self, network: nn.Module, cases: Sequence[Case]) -> dict[str, Scores]:
         """By protocol."""
         return {name: evaluate(network, cases, protocol=name, **options) for name, options in self.protocols.items()}
 
