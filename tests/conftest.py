@@ -61,3 +61,19 @@ def reference() -> Path:
 def repo() -> Path:
     """The checkout these tests belong to."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """function (model, variant, phantoms) -> the finished run, see `smoke_runs`; each is done once."""
+    import smoke_runs
+
+    done = {}
+
+    def run(model: str, variant: str = "", dataset: str = "phantom"):
+        place = model, variant, dataset
+        if place not in done:
+            done[place] = smoke_runs.do(*place, tmp_path_factory.mktemp("smoke"))
+        return done[place]
+
+    return run

@@ -13,7 +13,7 @@ from covidseg import load_dataset
 from covidseg.cli import main
 from covidseg.data import list_datasets, splits
 from covidseg.data.case import Case, CaseDataset
-from covidseg.data.datasets import phantom_seeds
+from covidseg.data.phantoms import phantom_seeds
 from covidseg.data.prepare import check, prepare
 from covidseg.data.splits import choose, clean_folds, paper_folds, patient_of, volume_of
 from covidseg.errors import UnknownName, UserError

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -78,6 +79,7 @@ def imports(tree: ast.AST, module: str) -> set[str]:
     return {name.removeprefix("covidseg").lstrip(".") for name in found}
 
 
+@cache
 def parsed(module: str) -> ast.Module:
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
@@ -184,3 +186,52 @@ def test_the_public_names_load_torch_but_nothing_else_heavy():
 
 def test_the_command_line_answers_without_torch():
     assert not loaded_by("import covidseg.cli") & (HEAVY | {"torch", "numpy", "scipy"})
+
+
+# ------------------------------------------------------------------------------------------------- what stays small
+
+LINES, BRANCHES = 300, 15
+FORKS = (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def branches(node: ast.AST) -> int:
+    """Forks, conditions joined by and/or, and comprehensions with their ifs; functions inside count for themselves."""
+    total = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, FUNCTIONS):
+            continue
+        total += isinstance(child, FORKS) + branches(child)
+        total += 1 + len(child.ifs) if isinstance(child, ast.comprehension) else 0
+        total += len(child.values) - 1 if isinstance(child, ast.BoolOp) else 0
+    return total
+
+
+def test_branches_are_counted_as_a_reader_would():
+    code = """def f(x):
+    if x and x > 1 or x < 0:          # 3
+        return [y for y in x if y]    # 2
+    for y in x:                       # 1
+        try:
+            g(y if y else 1)          # 1
+        except ValueError:            # 1
+            pass
+    while x:                          # 1
+        match x:
+            case 1: pass              # 1
+            case 2: pass              # 1
+    def g(y):
+        return y or 1                 # its own"""
+    f = ast.parse(code).body[0]
+    assert branches(f) == 11 and branches(f.body[-1]) == 1
+
+
+def test_no_function_has_more_than_15_branches():
+    functions = [(m, node) for m in MODULES for node in ast.walk(parsed(m)) if isinstance(node, FUNCTIONS)]
+    assert len(functions) > 800
+    assert {f"{module}.{f.name}": n for module, f in functions if (n := branches(f)) > BRANCHES} == {}
+
+
+def test_no_file_of_the_library_is_longer_than_300_lines():
+    long = {name: n for name, path in MODULES.items() if (n := len(path.read_text().splitlines())) > LINES}
+    assert long == {}

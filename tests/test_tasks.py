@@ -10,23 +10,18 @@ from covidseg.papers import find_row
 from covidseg.papers.infnet.labelling import SETTINGS
 from covidseg.papers.infnet.tasks import PSEUDO
 from covidseg.runs.costs import estimate
-from covidseg.runs.record import SELECTIONS, score
+from covidseg.runs.record import score
 from covidseg.runs.trial import recipe_for, trial
 from covidseg.tables import compare, load_table
 
 GUIDED = ("multiclass_unet", "Semi-Inf-Net & MC, width 16")
-TINY = {"size": 32, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def guided(tmp_path_factory):
-    """A guided labelling on phantoms from first to last step: (run, folder, cases, record)."""
-    folder = tmp_path_factory.mktemp("guided")
-    run = trial(*GUIDED, "phantom", 0, 0, "smoke", **TINY)
-    network, (train_set, scored) = run.network(), run.data()
-    history = run.learn(network, train_set, scored, device="cpu", out=folder)
-    selections = {rule: run.score(network, history, scored, rule) for rule in SELECTIONS}
-    return run, folder, scored, run.record(network, history, train_set, scored, selections, 0.0), network
+def guided(smoke_run):
+    """A guided labelling on phantoms from first to last step: (run, folder, cases, record, network)."""
+    done = smoke_run(*GUIDED)
+    return done.run, done.folder, done.scored, done.record, done.network
 
 
 def test_a_guided_labelling_trains_its_guide_in_the_same_run(guided):

@@ -1,7 +1,7 @@
 """Look inside a network: its named maps for one input, as arrays.
 
-A network tells which maps are worth a look through ``named_maps()``; names follow its paper, so for MiniSeg
-``A/E_2_1`` is the attention map A (Eqn 6) of block E^2_1, with one channel per dilation.
+A network tells which maps are worth a look through ``named_maps()``; names follow its paper, so where a paper writes
+A for the attention in a block E^2_1, the map is ``A/E_2_1``.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _known(name: str, maps: dict) -> str:
 def _keep(name: str, module: nn.Module, index: int | None, kept: dict[str, np.ndarray]):
     def hook(_module, _inputs, output):
         value = output if index is None else output[index]
-        if value is not None:  # a single-path MiniSeg has no Q
+        if value is not None:  # a part that this build was made without
             kept[name] = value.detach().float().cpu().numpy()
 
     return module.register_forward_hook(hook)

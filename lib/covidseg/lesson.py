@@ -36,7 +36,7 @@ class Lesson:
     def pick(self, *, smoke, lesson, paper):
         """The value for this run's budget, so that all three sizes stand side by side in the notebook.
 
-        >>> Lesson("toy", "smoke", 0, "cpu").pick(smoke=2, lesson=20, paper=80)
+        >>> Lesson("NAME", "smoke", 0, "cpu").pick(smoke=2, lesson=20, paper=80)
         2
         """
         return {"smoke": smoke, "lesson": lesson, "paper": paper}[self.budget]

@@ -5,14 +5,16 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._examples import FIRST, with_examples
+
 
 def register(app: typer.Typer) -> None:
-    app.command("batch")(batch)
+    app.command("batch")(with_examples(batch))
 
 
 def batch(
     what: Annotated[
-        str, typer.Argument(metavar="GRID|TABLE", help="A grid (.yaml, .json), or a table such as miniseg/table2.")
+        str, typer.Argument(metavar="GRID|TABLE", help=f"A grid (.yaml, .json), or a table such as {FIRST}/table2.")
     ],
     parameter: Annotated[
         list[str] | None,
@@ -51,10 +53,10 @@ def batch(
 
     \b
     Example:
-      covidseg batch miniseg/table2 -p dataset=phantom --workers 2 --dry-run
+      covidseg batch PAPER/table2 -p dataset=phantom --workers 2 --dry-run
       covidseg batch grid.yaml --workers 4 -p device=cuda
       covidseg batch results/pending.json --plain --workers 5 --minutes 9 -o runs/gpu
-      covidseg batch miniseg/table4 --scheduler tcp://10.0.0.5:8786 -o /shared/runs
+      covidseg batch PAPER/table4 --scheduler tcp://10.0.0.5:8786 -o /shared/runs
     """
     from covidseg.runs import command
     from covidseg.tables.batch import dry_run as listed

@@ -7,15 +7,12 @@ from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-
 from covidseg.data import splits
-from covidseg.data.case import ALL_CLASSES, Case, CaseDataset
+from covidseg.data.case import CaseDataset
+from covidseg.data.phantoms import phantom, phantom3d
 from covidseg.data.sets import DataSet
 from covidseg.errors import UserError, unknown_name
 from covidseg.progress import progress
-
-_SEEDS_PER_SPLIT = 10_000
 
 
 def list_datasets() -> list[str]:
@@ -45,78 +42,6 @@ def load_dataset(name: str, split: str | None = None, fold: int | None = None, *
         if option not in known:
             raise unknown_name(f"option of data set {name!r}", option, known)
     return loader(split, fold, **options)
-
-
-# --------------------------------------------------------------------------------------------------------- phantoms
-
-
-def phantom_seeds(split: str | None, fold: int | None, n: int, seed: int) -> list[int]:
-    """Seeds of the ``n`` phantoms of one split: no two of (seed, fold, split) ever share one.
-
-    Phantoms are unlimited, so a split is a range of seeds instead of a share of a finite pool.
-    """
-    if not 1 <= n <= _SEEDS_PER_SPLIT:
-        raise UserError(f"Phantoms: n is {n}; give 1 to {_SEEDS_PER_SPLIT} cases.")
-    if seed < 0:
-        raise UserError(f"Phantoms: seed is {seed}; give 0 or more.")
-    place = (None, *splits.SPLITS).index(split)
-    block = (int(seed) * (len(splits.FOLDS) + 1) + (fold or 0)) * (len(splits.SPLITS) + 1) + place
-    return [block * _SEEDS_PER_SPLIT + i for i in range(n)]
-
-
-def _phantom_set(name, split, fold, n, seed, make, per_patient=1) -> CaseDataset:
-    """make(seed of the case, seed of its patient) -> Phantom."""
-    where = f"s{seed}" + (f"f{fold}" if fold else "") + (f"_{split}" if split else "")
-    seeds = phantom_seeds(split, fold, n, seed)
-    ids = [f"{name}_{where}_{i:04d}" for i in range(n)]
-    first = [i - i % per_patient for i in range(n)]  # the case whose seed draws the patient, and names it
-    place = {case_id: i for i, case_id in enumerate(ids)}
-
-    def load(case_id: str) -> Case:
-        i = place[case_id]
-        made = make(seeds[i], seeds[first[i]])
-        return Case(
-            id=case_id,
-            patient=ids[first[i]],
-            image=made.hu.astype(np.float32, copy=False),
-            mask=made.labels.astype(np.uint8, copy=False),
-            intensity="HU",
-            spacing=tuple(float(v) for v in made.spacing),
-            lung=made.lung.astype(np.uint8, copy=False),
-            classes=ALL_CLASSES,
-        )
-
-    return CaseDataset(name, ids, [ids[f] for f in first], load, split=split, fold=fold)
-
-
-def _phantom(
-    split,
-    fold,
-    n: int = 16,
-    size: int = 512,
-    seed: int = 0,
-    lesions: bool = True,
-    view: str = "any",
-    per_patient: int = 1,
-) -> CaseDataset:
-    """view : "any", "body" or "lungs", see phantom_slice; per_patient : slices of one patient that follow each other"""
-    from covidseg.phantom.chest import phantom_slice
-
-    if per_patient < 1:
-        raise UserError(f"Phantoms: per_patient is {per_patient}; give 1 or more.")
-
-    def make(case_seed, patient):
-        return phantom_slice(case_seed, size, lesions, patient=patient, view=view)
-
-    return _phantom_set("phantom", split, fold, n, seed, make, per_patient)
-
-
-def _phantom3d(split, fold, n: int = 4, size=(128, 128, 48), seed: int = 0, lesions: bool = True) -> CaseDataset:
-    """size : (rows, columns, slices), or one number for a square slice with three eighths as many slices."""
-    from covidseg.phantom.chest import phantom_volume
-
-    shape = (size, size, max(1, size * 3 // 8)) if isinstance(size, int) else tuple(size)
-    return _phantom_set("phantom3d", split, fold, n, seed, lambda s, _: phantom_volume(s, shape=shape, lesions=lesions))
 
 
 # -------------------------------------------------------------------------------------------------------- real sets
@@ -150,7 +75,7 @@ def find_volumes(name: str, mirror=None) -> tuple[Path, list]:
 
 def open_shelf(name: str, mirror=None):
     """(shelf of the volumes, {volume: [(slice, number), ...] with infection}, root): prepared if it fits, else raw."""
-    from covidseg.data.layouts import Shelf, prepared_shelf, read_index
+    from covidseg.data.shelf import Shelf, prepared_shelf, read_index
 
     index = read_index(prepared_folder(name))
     try:
@@ -169,7 +94,7 @@ def open_shelf(name: str, mirror=None):
 @lru_cache(maxsize=2048)
 def _infected(volume, changed: int) -> list[tuple[int, int]]:
     """infected_numbers, read once for each state of the mask file."""
-    from covidseg.data.layouts import infected_numbers
+    from covidseg.data.shelf import infected_numbers
 
     return infected_numbers(volume)
 
@@ -265,8 +190,8 @@ def _semiseg(split, fold, protocol="paper", part="labelled", mirror=None) -> Cas
 
 
 _SETS = {
-    "phantom": DataSet(_phantom, frozenset({"kinds", "lung", "pool"}), own_split=(), synthetic=True),
-    "phantom3d": DataSet(_phantom3d, frozenset({"kinds", "lung", "volumes"}), own_split=(), synthetic=True),
+    "phantom": DataSet(phantom, frozenset({"kinds", "lung", "pool"}), own_split=(), synthetic=True),
+    "phantom3d": DataSet(phantom3d, frozenset({"kinds", "lung", "volumes"}), own_split=(), synthetic=True),
     "ct100": DataSet(_ct100, fold_sizes=(79, 20), made_of=("semiseg",)),
     "semiseg": DataSet(_semiseg, frozenset({"kinds", "pool"}), fold_sizes=(79, 20), own_split=(50, 48)),
     "p9": DataSet(_p9, frozenset({"lung", "volumes"}), fold_sizes=(319, 54)),

@@ -12,7 +12,8 @@ import numpy as np
 from covidseg.data import splits
 from covidseg.data.case import CaseDataset
 from covidseg.data.datasets import find_volumes, load_dataset, open_shelf, prepared_folder
-from covidseg.data.layouts import LAYOUTS, WHOLE, open_volume, save_prepared
+from covidseg.data.layouts import LAYOUTS, WHOLE
+from covidseg.data.shelf import open_volume, save_prepared
 from covidseg.data.transforms import LUNG, to_grey
 from covidseg.errors import UserError, unknown_name
 from covidseg.progress import progress

@@ -3,10 +3,10 @@
 notebook: 40_train_one          # the default
 parameters: {budget: lesson}    # of every run
 grid:                           # every combination
-  variant: [MiniSeg, SB]
+  fold: [1, 2]
   seed: [0, 1, 2]
 runs:                           # and these
-  - {variant: MB, seed: 0}
+  - {fold: 0, seed: 7}
 says: a remark
 """
 
@@ -61,9 +61,16 @@ def combinations(block: dict) -> list[dict]:
 
     Raises UserError for a field of the wrong kind, UnknownName for one that a grid does not have.
 
-    >>> combinations({"parameters": {"fold": 1}, "grid": {"seed": [0, 1]}, "runs": [{"variant": "SB"}]})
-    [{'fold': 1, 'seed': 0}, {'fold': 1, 'seed': 1}, {'fold': 1, 'variant': 'SB'}]
+    >>> combinations({"parameters": {"fold": 1}, "grid": {"seed": [0, 1]}, "runs": [{"size": 96}]})
+    [{'fold': 1, 'seed': 0}, {'fold': 1, 'seed': 1}, {'fold': 1, 'size': 96}]
     """
+    common, grid, single = _fields(block)
+    products = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    return [common | chosen for chosen in (products if grid or not single else []) + single]
+
+
+def _fields(block: Any) -> tuple[dict, dict, list]:
+    """parameters, grid and runs of a block; raises as `combinations`."""
     if not isinstance(block, dict):
         raise UserError(f"a grid is a mapping with {', '.join(BLOCK_KEYS)}, not {block!r}.")
     for name in block:
@@ -79,5 +86,4 @@ def combinations(block: dict) -> list[dict]:
     for run in single:
         if not isinstance(run, dict):
             raise UserError(f"every entry of runs should be a mapping, not {run!r}.")
-    products = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    return [common | chosen for chosen in (products if grid or not single else []) + single]
+    return common, grid, single

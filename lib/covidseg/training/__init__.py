@@ -4,7 +4,7 @@
 >>> from covidseg.papers import recipe
 >>> from covidseg.training import train
 >>> train_set, val_set = (load_dataset("phantom", split=s, n=8, size=64) for s in ("train", "val"))
->>> history = train(create_model("unet", width=4), train_set, val_set, recipe("quick"))   # doctest: +SKIP
+>>> history = train(create_model("NAME"), train_set, val_set, recipe("quick"))            # doctest: +SKIP
 >>> history.best_epoch, history.last_epoch                                                # doctest: +SKIP
 
 Reading order: ``recipes`` and ``parts`` (what is decided), ``loop`` (one page), ``batches`` (from cases to tensors),

@@ -29,13 +29,13 @@ class AttentionExplorer(ImagePanel):
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else Preprocessing()
     names : shell pattern of maps, or their exact names (`attention.map_names` lists them)
 
-    A control appears where there is a choice: slice, kind of map, block (or map), its channel (for MiniSeg's
-    attention the dilation of the branch, Eqn 6), blend from CT to map, range of the colours (of this map, of all
-    channels of the block, or 0 to 1 for maps that stay within), outlines. ``static()`` is the same as a figure, for
-    readers without a kernel. A 3-D network sees each volume in one piece; of its maps (c, h, w, d) the slice nearest
-    to the one shown is drawn. Raises UserError or UnknownName where the network names no such map.
+    A control appears where there is a choice: slice, kind of map, block (or map), its channel (by number, or by the
+    dilation of its branch), blend from CT to map, range of the colours (of this map, of all channels of the block, or
+    0 to 1 for maps that stay within), outlines. ``static()`` is the same as a figure, for readers without a kernel. A
+    3-D network sees each volume in one piece; of its maps (c, h, w, d) the slice nearest to the one shown is drawn.
+    Raises UserError or UnknownName where the network names no such map.
 
-    >>> model = create_model("miniseg").eval()                            # doctest: +SKIP
+    >>> model = create_model("NAME").eval()                               # doctest: +SKIP
     >>> AttentionExplorer(model, load_dataset("phantom", n=4))            # doctest: +SKIP
     """
 
