@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from covidseg import profile_model
+from covidseg import create_model, profile_model
 from covidseg.attention import capture, map_names
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UserError
@@ -418,7 +418,10 @@ def test_a_slice_is_padded_with_its_border_and_the_answer_is_cut():
 
 
 @torch.no_grad()
-def test_classes_and_channels_are_those_asked_for():
+def test_classes_and_channels_are_those_asked_for_also_by_name():
+    for name, kind in (("raiunet", RAIUNet), ("chsnet", CHSNet)):
+        net = create_model(name, width=4, num_classes=2, in_channels=3)
+        assert type(net) is kind and net.eval()(torch.rand(1, 3, 16, 16)).shape == (1, 2, 16, 16)
     x = torch.rand(1, 3, 32, 32)
     assert small(num_classes=4, in_channels=3)(x).shape == (1, 4, 32, 32)
     net = small(CHSNet, num_classes=2, in_channels=3)

@@ -21,13 +21,13 @@ def show_dsc(dsc, ax=None):
     ax = axes_or_current(ax)
     filters, mix = dsc
     f, C, C_out = filters.kernel_size[0], mix.in_channels, mix.out_channels
-    many, few = filters.weight.numel() + mix.weight.numel(), f * f * C * C_out
+    here, plain = filters.weight.numel() + mix.weight.numel(), f * f * C * C_out
     box(ax, 0, 0, MAP, "$F_i$", many(C, "channel"))
     box(ax, STEP, 0, CONV, "depthwise", f"{C} filters of {f}x{f}")
     box(ax, 2 * STEP, 0, CONV, "pointwise", f"1x1, {C} to {C_out}")
     box(ax, 3 * STEP, 0, MAP, "DSC", many(C_out, "channel"))
     chain(ax, [0, STEP, 2 * STEP, 3 * STEP])
-    said = f"{many:,} weights; a plain {f}x{f} convolution has {few:,}: a share of {many / few:.3f}"
+    said = f"{here:,} weights; a plain {f}x{f} convolution has {plain:,}: a share of {here / plain:.3f}"
     ax.text(1.5 * STEP, -1.0, said, fontsize=8, color=INK, ha="center", va="center")
     return finish(ax, 3 * STEP, -1.4, 0.8)
 
@@ -37,7 +37,7 @@ def show_hybrid_pool(pool, ax=None):
     ax = axes_or_current(ax)
     halves, C_out = [("max", _max_window(pool.max))], pool.mix.out_channels
     if pool.spectral is not None:
-        halves.append(("spectral", "low frequencies" if _halves(pool) else "same size: identity"))
+        halves.append(("spectral", _kept(pool)))
     C = pool.mix.in_channels // len(halves)
     rows = [0.7, -0.7] if len(halves) == 2 else [0]
     box(ax, 0, 0, MAP, "$F_i$", many(C, "channel"))
@@ -150,6 +150,12 @@ def _weighed(ax, conv, names, x, high):
 
 def _halves(pool) -> bool:
     return isinstance(pool.spectral, SpectralPool) or isinstance(pool.max, nn.MaxPool2d)
+
+
+def _kept(pool) -> str:
+    if _halves(pool):
+        return "low frequencies"
+    return "same size: identity" if pool.spectral.keep == 1 else f"same size: {pool.spectral.keep:g} kept"
 
 
 def _max_window(pool) -> str:
