@@ -120,15 +120,14 @@ def test_spectral_pooling_has_the_right_gradient_also_after_a_prediction():
 def test_spectral_pooling_is_three_times_as_fast_as_by_fourier_transform():
     x = torch.randn(4, 16, 256, 256)
 
-    def best(pool):
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            pool(x, (128, 128))
-            times.append(time.perf_counter() - start)
-        return min(times)
+    def cost(pool):
+        start = time.process_time()  # the process's own work: other programs do not count
+        pool(x, (128, 128))
+        return time.process_time() - start
 
-    assert best(crop_spectrum) > 3 * best(spectral_pool)  # measured: 157 and 31 ms on two cores
+    pairs = [(cost(crop_spectrum), cost(spectral_pool)) for _ in range(5)]
+    by_transform, by_matrices = map(min, zip(*pairs, strict=True))
+    assert by_transform > 3 * by_matrices  # measured: 157 and 31 ms on two cores, 210 and 54 ms on one
 
 
 def test_same_spectral_pooling_is_the_identity_and_global_is_the_average():
