@@ -11,8 +11,9 @@ from PIL import Image
 
 from covidseg import load_dataset
 from covidseg.cli import main
-from covidseg.data import list_datasets, splits
+from covidseg.data import data_set, list_datasets, splits
 from covidseg.data.case import Case, CaseDataset
+from covidseg.data.layouts import LAYOUTS
 from covidseg.data.phantoms import phantom_seeds
 from covidseg.data.prepare import check, prepare
 from covidseg.data.splits import choose, clean_folds, paper_folds, patient_of, volume_of
@@ -264,11 +265,13 @@ def test_slice_ids_lead_back_to_their_volume(slice_id, volume):
 
 @pytest.mark.parametrize("name", [n for n in list_datasets() if not n.startswith("phantom")])
 def test_an_absent_set_says_how_to_get_it(name, mirror_folder):
-    with pytest.raises(UserError, match=f"{name} is not on this machine.*COVIDSEG_MIRROR.*'phantom' always works") as e:
+    files = name if name in LAYOUTS else data_set(name).made_of[0]  # a set made of others says which one it lacks
+    message = f"{files} is not on this machine.*COVIDSEG_MIRROR.*'phantom' always works"
+    with pytest.raises(UserError, match=message) as e:
         load_dataset(name)
     assert "\n" not in str(e.value)
     if name != "p1110":
-        assert f"covidseg data fetch {name}" in str(e.value)
+        assert f"covidseg data fetch {files}" in str(e.value)
 
 
 def test_p9_gives_infected_slices_by_their_number_in_the_file(mirror_folder):

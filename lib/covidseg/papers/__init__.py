@@ -28,7 +28,7 @@ __all__ = [
     "weights",
 ]
 
-NAMES = ("miniseg", "infnet")
+NAMES = ("miniseg", "infnet", "chsnet")
 
 
 def folder(name: str) -> Path:

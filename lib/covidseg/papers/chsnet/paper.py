@@ -1,0 +1,51 @@
+"""CHS-Net, declared: see `covidseg.paper`."""
+
+from covidseg.paper import Paper, Row
+from covidseg.papers.chsnet import network, protocol  # noqa: F401  (networks enter themselves)
+from covidseg.papers.chsnet.ablations import ABLATIONS, READINGS
+from covidseg.papers.chsnet.data import DATASETS
+from covidseg.papers.chsnet.maps import MAPS
+from covidseg.papers.chsnet.recipes import RECIPES
+from covidseg.papers.chsnet.tasks import Cascade, Direct, Lungs
+
+ONE = {"num_classes": 1, "in_channels": 1}  # paper: a grey slice in, the logit of one class out
+FULL = "BU+RIB+HP+SSD"  # of the ablations: RAIU-Net, and twice CHS-Net
+SMALL = {"width": 8}  # ours, for a CPU: a sixth of the paper's parameters
+# Table 3's Inf-Net, without edge branch: Eqn 15 teaches every map the mask. 33M are printed.
+INFNET = "Inf-Net of CHS-Net's Table 3"
+
+
+def _rows(name: str, options: dict, suffix: str = "") -> tuple[Row, Row]:
+    """An ablation by itself (Table 4), and twice as a cascade (Table 5)."""
+    variant = "" if name == FULL and not suffix else f"{name}{suffix}"
+    whole = ONE | options
+    direct = Row(network="raiunet", variant=variant, options=whole, task="direct")
+    return direct, Row(network="chsnet", variant=variant, options=whole, task="cascade")
+
+
+ROWS = (
+    *(row for name, options in ABLATIONS.items() for row in _rows(name, options)),
+    *(row for name, options in ABLATIONS.items() for row in _rows(name, options | SMALL, ", width 8")),
+    *(Row(network="raiunet", variant=name, options=ONE | options, task="direct") for name, options in READINGS.items()),
+    Row(network="raiunet", variant="lungs", options=ONE, task="lungs"),
+    Row(network="raiunet", variant="lungs, width 8", options=ONE | SMALL, task="lungs"),
+    *(
+        Row(network="chsnet", variant=f"{cascade} mask", options=ONE | {"cascade": cascade}, task="cascade")
+        for cascade in ("soft", "concat")
+    ),
+    Row(network="infnet", variant=INFNET, options={"ea": False}, task="direct"),
+)
+
+PAPER = Paper(
+    name="chsnet",
+    cite="Punn and Agarwal, Neural Processing Letters 2022",
+    arxiv="2012.07079",
+    networks=("raiunet", "chsnet"),
+    rows=ROWS,
+    tasks={"direct": Direct, "lungs": Lungs, "cascade": Cascade},
+    recipes=RECIPES,
+    protocols=(protocol.PROTOCOL,),
+    datasets=DATASETS,
+    maps=MAPS,
+    diagram="covidseg.papers.chsnet.diagram:show_chsnet",
+)
