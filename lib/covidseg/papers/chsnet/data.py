@@ -17,8 +17,9 @@ import torch
 
 from covidseg.data.case import Case, CaseDataset
 from covidseg.data.datasets import open_shelf
-from covidseg.data.layouts import WHOLE, Volume, open_volume
+from covidseg.data.layouts import WHOLE, Volume
 from covidseg.data.sets import DataSet
+from covidseg.data.shelf import open_volume
 from covidseg.data.splits import FOLDS
 from covidseg.data.transforms import resize_image, resize_mask
 from covidseg.errors import UserError, unknown_name
