@@ -33,7 +33,7 @@ class RAIUNet(nn.Module):
     Sides that 16 does not divide are padded on the right and below with the border's own values, and the answer is cut.
     The paper has one channel in and one out: sigmoid of the logit is the probability, of lungs or of infection.
 
-    width : channels of E_1, doubled at every halving; or of E_1..E_5, as (20, 40, 80, 164, 328), which makes 4.2 million.
+    width : channels of E_1, doubled at every halving; or of E_1..E_5, as (20, 40, 80, 164, 328): 4.2 million.
     block, rib_pool, down_pool, skip : "rib" or U-Net's "double" convolution; pooling inside the block and between
     blocks, "hybrid" or "max"; "ssd" or "plain" skips. Rows of Tables 4 and 5 are ready in ``ABLATIONS``.
     wiring : "paper", "printed", "authors" or a ``Wiring``.
@@ -104,17 +104,18 @@ class RAIUNet(nn.Module):
 class Contour(nn.Module):
     """The lung contour map: what the second network sees of slices I (B, C, H, W), given lung logits (B, 1, H, W).
 
-    "pred" and "gt" multiply by the hard mask, so everything else has the value 0, the lowest grey; "soft" multiplies by
-    the probability; "concat" leaves the slice whole and adds the hard mask as a channel.
+    "pred" and "gt" multiply by the hard mask, so everything else becomes the darkest grey; "soft" multiplies by the
+    probability; "concat" leaves the slice whole and adds the hard mask as a channel.
+    floor : the darkest grey, 0 for slices 0..1
     """
 
-    def __init__(self, cascade: str):
+    def __init__(self, cascade: str, floor: float = 0.0):
         super().__init__()
-        self.cascade = cascade
+        self.cascade, self.floor = cascade, floor
 
     def forward(self, I: Tensor, lungs: Tensor) -> Tensor:
         mask = lungs.sigmoid() if self.cascade == "soft" else (lungs > 0).to(I.dtype)  # p > 1/2
-        return cat([I, mask], 1) if self.cascade == "concat" else I * mask
+        return cat([I, mask], 1) if self.cascade == "concat" else self.floor + (I - self.floor) * mask
 
 
 class CHSNet(nn.Module):
@@ -128,18 +129,20 @@ class CHSNet(nn.Module):
         "pred" hard predicted mask; "soft" its probability; "concat" hard mask as a further channel; "gt" a drawn mask,
         for which the call is ``model(slices, mask)``, with mask 0/1 (B, 1, H, W). A mask given replaces the predicted
         one under every cascade.
+    floor : the darkest grey of normalised slices, which becomes all that is not lung: 0 for slices 0..1, -2 under
+        the kit's plain ``Preprocessing()``
     An empty lung mask leaves the second network an empty slice. Other options go to both networks.
     """
 
     def __init__(
-        self, num_classes: int = 1, in_channels: int = 1, *, cascade: str | None = None,
+        self, num_classes: int = 1, in_channels: int = 1, *, cascade: str | None = None, floor: float = 0.0,
         wiring: str | Wiring = "paper", **options,
     ):  # fmt: skip
         super().__init__()
         self.wiring = wiring = choose_wiring(wiring, cascade)
         self.cascade, self.inside = wiring.cascade, wiring.inside
         self.lungs = RAIUNet(1, in_channels, wiring=wiring, **options)
-        self.contour = Contour(self.cascade)
+        self.contour = Contour(self.cascade, floor)
         self.infection = RAIUNet(num_classes, in_channels + (self.cascade == "concat"), wiring=wiring, **options)
 
     def train(self, mode: bool = True) -> "CHSNet":

@@ -62,7 +62,8 @@ def crop_spectrum(x: Tensor, size: tuple[int, int], *, average_corner: bool = Tr
 
 
 def _literature(x: Tensor, size: tuple[int, int]) -> Tensor:
-    return crop_spectrum(x.float(), size, average_corner=False)  # complex numbers have no half precision
+    x = x if x.dtype == torch.float64 else x.float()  # complex numbers have no half precision
+    return crop_spectrum(x, size, average_corner=False)
 
 
 class SpectralPool(nn.Module):
