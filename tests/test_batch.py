@@ -808,7 +808,7 @@ def test_twenty_random_sigkills_lose_no_run_and_leave_none_half_done(tmp_path, n
     wait_for(lambda: not workers_at(out), 60)
     for hidden in out.glob(".*"):
         os.utime(hidden, (time.time() - 2 * work.LITTER,) * 2)  # as if we had waited
-    batch(path, "-o", out).communicate(timeout=100)
+    batch(path, "-o", out).communicate(timeout=400)
     assert leftovers(out) == []
 
 
