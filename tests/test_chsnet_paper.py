@@ -402,7 +402,7 @@ def test_the_ceiling_is_the_infection_inside_and_infection_outside_the_drawn_lun
 
 def test_a_direct_run_and_one_of_the_lungs_differ_in_what_they_learn(tmp_path):
     direct = executed(("raiunet", f"BU+RIB+HP+SSD{SMALL}"), tmp_path / "direct")[3]
-    lungs = executed(("raiunet", f"lungs{SMALL}"), tmp_path / "lungs")[3]
+    lungs = executed(("raiunet", f"lungs alone{SMALL}"), tmp_path / "lungs")[3]
     for record in (direct, lungs):
         assert list(record["selections"]["last"]["scores"]) == ["clean", "chsnet"]
     a, b = (r["selections"]["last"]["scores"]["chsnet"]["cases"] for r in (direct, lungs))

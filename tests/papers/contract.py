@@ -232,7 +232,11 @@ def answers_in_training(name: str, model: nn.Module) -> list[torch.Tensor]:
 
 
 def gradients_reach_what_takes_part(name: str, model: nn.Module) -> None:
-    """What gets none is as many numbers as the card says take no part."""
+    """What gets none is as many numbers as the card says take no part. Parts taught apart are looked at apart."""
+    if parts := getattr(model, "taught_apart", ()):
+        for part in parts:
+            gradients_reach_what_takes_part(name, getattr(model, part))
+        return
     answers = answers_in_training(name, model)
     sum((a * torch.randn_like(a)).sum() for a in answers).backward()
     idle = {

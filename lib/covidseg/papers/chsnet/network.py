@@ -134,6 +134,8 @@ class CHSNet(nn.Module):
     An empty lung mask leaves the second network an empty slice. Other options go to both networks.
     """
 
+    taught_apart = PARTS  # each in a training of its own
+
     def __init__(
         self, num_classes: int = 1, in_channels: int = 1, *, cascade: str | None = None, floor: float = 0.0,
         wiring: str | Wiring = "paper", **options,

@@ -27,8 +27,8 @@ ROWS = (
     *(row for name, options in ABLATIONS.items() for row in _rows(name, options)),
     *(row for name, options in ABLATIONS.items() for row in _rows(name, options | SMALL, ", width 8")),
     *(Row(network="raiunet", variant=name, options=ONE | options, task="direct") for name, options in READINGS.items()),
-    Row(network="raiunet", variant="lungs", options=ONE, task="lungs"),
-    Row(network="raiunet", variant="lungs, width 8", options=ONE | SMALL, task="lungs"),
+    Row(network="raiunet", variant="lungs alone", options=ONE, task="lungs"),
+    Row(network="raiunet", variant="lungs alone, width 8", options=ONE | SMALL, task="lungs"),
     *(
         Row(network="chsnet", variant=f"{cascade} mask", options=ONE | {"cascade": cascade}, task="cascade")
         for cascade in ("soft", "concat")
@@ -40,7 +40,7 @@ PAPER = Paper(
     name="chsnet",
     cite="Punn and Agarwal, Neural Processing Letters 2022",
     arxiv="2012.07079",
-    networks=("raiunet", "chsnet"),
+    networks=("chsnet", "raiunet"),
     rows=ROWS,
     tasks={"direct": Direct, "lungs": Lungs, "cascade": Cascade},
     recipes=RECIPES,

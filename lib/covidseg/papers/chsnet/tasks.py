@@ -55,7 +55,7 @@ class Direct(Task):
 
     def scores(self, network, cases) -> dict[str, Scores]:
         """ "clean" and "chsnet"; on the fused set also "chsnet, p9" and "chsnet, p20", the slices of each alone."""
-        found = super().scores(network, cases)
+        found = {name: evaluate(network, cases, protocol=name) for name in ("clean", "chsnet")}
         for name in PARTS if len({set_of(i) for i in cases.ids} & set(PARTS)) > 1 else ():
             found[f"chsnet, {name}"] = part_of(found["chsnet"], lambda i, name=name: set_of(i) == name)
         return found
@@ -94,6 +94,7 @@ class Cascade(Direct):
     """
 
     needs = frozenset({"lung"})
+    protocols = Direct.protocols | {"lungs": {}}
 
     def learn(self, network, train_set, scored, *, out=None, **options) -> History:
         learned, chosen_on = self._apart(train_set, scored)
