@@ -91,7 +91,7 @@ def test_every_row_of_a_table_can_be_run_in_every_budget_or_is_printed_only(name
         data = place[2] if place[2] == table.data else contract.phantoms_for(task)
         for budget in contract.BUDGETS:
             run = trial(*place[:2], data, place[3], 0, budget)
-            assert run.changed == {} and table.protocol in run.task.protocols
+            assert run.changed == {} and run.task.takes(run.recipe)
 
 
 # ------------------------------------------------------------------------------------- tasks, from first to last
@@ -292,7 +292,7 @@ def test_a_papers_diagram_draws_its_networks(paper):
     pytest.importorskip("matplotlib")
     if not paper.diagram:
         pytest.skip(f"{paper.name} has no diagram")
-    assert paper.networks[0] in contract.drawn(paper)
+    assert contract.main_network(paper) in contract.drawn(paper)
 
 
 @each("path", contract.notebooks_with_checks())
@@ -311,6 +311,8 @@ def test_a_paper_imports_no_other_paper(paper):
 
 TO_COME = ("semi_inf_net", "chs_net", "raiu_net", "covid_seg_net")  # papers whose folders do not exist yet
 OWN = sorted({name for paper in PAPERS for name in (paper.name, *paper.networks)} | set(TO_COME))
+# Words of the engine's own that some paper took for a variant: one field of view of the phantoms is the lungs.
+WORDS = {"lungs": ("data/datasets.py", "data/phantoms.py", "phantom/chest.py", "phantom/render.py")}
 VARIANTS = sorted({row.variant for paper in PAPERS for row in paper.rows if row.variant})
 
 
@@ -326,7 +328,8 @@ def test_the_engine_names_no_rival(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_engine_names_no_variant(name):
-    assert not contract.lines_with(contract.quoted(name))
+    found = contract.lines_with(contract.quoted(name))
+    assert not {file for file in found if file not in WORDS.get(name, ())}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ class SliceLooks:
 
     def _look(self, index: int) -> Look:
         case = self.cases[index]
-        maps, logits = _one_pass(self.model, self.preprocessing.apply(case.image, case.intensity)[None], self.names)
+        x = self.preprocessing.apply(case.image, case.intensity)[None, : input_channels(self.model)]
+        maps, logits = _one_pass(self.model, x, self.names)
         return Look(case, maps, to_native(logits, case.image.shape)[0] > 0)
 
 
