@@ -6,7 +6,7 @@ f_1..f_5 the features of the trunk, S_g the global map, S_5, S_4, S_3 the maps o
 edge map, A_i the reverse attention weights, e_att the edge feature. All maps are logits. B is the batch.
 
 The published code is another network than the text. Each point where they part is one field of ``Wiring``
-(infnet_wiring.py): ``wiring="official"`` is what ran, ``wiring="paper"`` is the text.
+(wiring.py): ``wiring="official"`` is what ran, ``wiring="paper"`` is the text.
 """
 
 from copy import deepcopy
