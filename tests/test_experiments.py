@@ -26,8 +26,10 @@ def test_every_row_of_a_table_is_a_network_that_can_be_built_and_a_line_of_the_p
     for row in table.rows:
         if row.model:  # else the row shows printed numbers alone
             variant_options(row.model, row.variant)
-        for metric in table.metrics:
-            assert not math.isnan(compare(table, []).lines[table.rows.index(row)].cells[metric.column].paper)
+        printed = [metric.column for metric in table.metrics if metric.column in row.printed]  # else a score of ours
+        assert len(printed) > len(table.metrics) / 2
+        for column in printed:
+            assert not math.isnan(compare(table, []).lines[table.rows.index(row)].cells[column].paper)
 
 
 @pytest.mark.parametrize(("name", "file"), [(f"miniseg/table{n}", f"miniseg_table{n}.csv") for n in (2, 3, 4)])
