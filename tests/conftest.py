@@ -35,6 +35,17 @@ def plain_environment(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
 
 
+@pytest.fixture
+def one_thread():
+    """Sums in one order, whatever the test before has set."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def folder_named_by(variable: str) -> Path:
     """The folder in an environment variable; unset skips, a wrong one fails (else CI would skip in silence)."""
     value = os.environ.get(variable)

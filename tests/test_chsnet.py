@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from random_norms import seeded
 from torch import nn
 from torch.testing import assert_close
 
@@ -30,18 +31,6 @@ from covidseg.papers.chsnet.spectral import (
     spectral_pool,
 )
 from covidseg.papers.chsnet.wiring import PAPER, PRINTED, WIRINGS, Wiring
-
-
-def seeded(model, seed=0):
-    """Random norms beside the random filters, so that no term is one or zero by luck; eval mode."""
-    torch.manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for value in (module.weight.data, module.running_var):
-                value.copy_(torch.rand_like(value) + 0.5)
-            for value in (module.bias.data, module.running_mean):
-                value.copy_(torch.randn_like(value) / 5)
-    return model.eval()
 
 
 def small(kind=RAIUNet, seed=0, **options):

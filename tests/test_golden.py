@@ -44,12 +44,7 @@ def plain(value):
     return json.loads(json.dumps(value), parse_constant=lambda _: None)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def machine() -> dict:

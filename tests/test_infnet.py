@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from random_norms import seeded
 from torch import nn
 from torch.testing import assert_close
 
@@ -21,18 +22,6 @@ from covidseg.papers.infnet.network import ABLATIONS, PPD, RA, InfNet
 from covidseg.papers.infnet.wiring import OFFICIAL, PAPER, RAUnit
 
 NETWORKS = ("infnet", "infnet_resnet50", "infnet_vgg16", "multiclass_unet")
-
-
-def seeded(model, seed=0):
-    """Random norms beside the random filters, so that no term is one or zero by luck; eval mode."""
-    torch.manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for value in (module.weight.data, module.running_var):
-                value.copy_(torch.rand_like(value) + 0.5)
-            for value in (module.bias.data, module.running_mean):
-                value.copy_(torch.randn_like(value) / 5)
-    return model.eval()
 
 
 THIN = replace(OFFICIAL, ra=(RAUnit(width=8, kernel=5, convs=3, last=1), RAUnit(width=8), RAUnit(width=8)))

@@ -38,6 +38,7 @@ from covidseg.training.recipes import Recipe
 
 __all__ = [
     "AUGMENTATIONS",
+    "CaseCache",
     "SliceBatches",
     "SliceCache",
     "Step",
@@ -51,6 +52,7 @@ __all__ = [
     "plan_epoch",
     "slices_of",
     "steps_of_pass",
+    "unpacked",
 ]
 
 
@@ -106,12 +108,54 @@ def generator_for(*place: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-class SliceCache:
-    """Slices in memory: grey as uint8 where that is exact, else float16; masks as uint8. Sizes may differ.
+class CaseCache:
+    """Cases in memory: grey as uint8 where that is exact, else float16; masks as uint8. Shapes may differ.
 
-    device : where the tensors lie; on a GPU the whole batch is then made there
-    Raises UserError if there is no slice.
+    target : "infection" (0, 1) or "classes" (0 to 3); device : where the tensors lie, on a GPU whole batches are then
+    made there. Raises UserError, in the words of ``nothing``, if there is no case.
     """
+
+    nothing = "There is no case to learn from: the set is empty."
+
+    def __init__(
+        self,
+        cases: Iterable[Case],
+        window: Window = LUNG,
+        target: str = "infection",
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.ids: list[str] = []
+        self.greys: list[Tensor] = []
+        self.masks: list[Tensor] = []
+        for case in cases:
+            mask = case.infection if target == "infection" else case.mask
+            self.ids.append(case.id)
+            self.greys.append(packed(case, window).to(device))
+            self.masks.append(torch.from_numpy(mask.astype(np.uint8)).to(device))
+        if not self.ids:
+            raise UserError(self.nothing)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in (*self.greys, *self.masks))
+
+    def class_fractions(self, num_classes: int) -> Tensor:
+        """Share of each class among all pixels or voxels at native resolution, float64 (num_classes,)."""
+        each = [torch.bincount(mask.flatten().long(), minlength=num_classes) for mask in self.masks]
+        counts = torch.stack(each).sum(0).cpu().double()  # Apple GPUs have no float64
+        return counts / counts.sum()
+
+
+class SliceCache(CaseCache):
+    """Slices in memory; of a volume those with infection.
+
+    antialias : smooth before a slice is made smaller
+    """
+
+    nothing = "There is no slice to learn from: the set is empty, or its volumes hold no infection."
 
     def __init__(
         self,
@@ -121,38 +165,15 @@ class SliceCache:
         device: str | torch.device = "cpu",
         antialias: bool = False,
     ) -> None:
+        super().__init__(slices_of(cases), window, target, device)
         self.antialias = antialias
-        self.ids: list[str] = []
-        self.greys: list[Tensor] = []
-        self.masks: list[Tensor] = []
-        for case in slices_of(cases):
-            mask = case.infection if target == "infection" else case.mask
-            self.ids.append(case.id)
-            self.greys.append(packed(case, window).to(device))
-            self.masks.append(torch.from_numpy(mask.astype(np.uint8)).to(device))
-        if not self.ids:
-            raise UserError("There is no slice to learn from: the set is empty, or its volumes hold no infection.")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(t.nbytes for t in (*self.greys, *self.masks))
 
     def pair(self, index: int, side: int) -> tuple[Tensor, Tensor]:
         """Slice ``index`` at side x side: float32 (1, side, side) in 0..1 and uint8 (side, side)."""
-        grey, mask = self.greys[index], self.masks[index]
-        grey = grey.float().div_(255) if grey.dtype == torch.uint8 else grey.float()
+        grey, mask = unpacked(self.greys[index]), self.masks[index]
         if grey.shape == (side, side):  # resizing to the same size changes nothing
             return grey[None], mask
         return resize_image(grey[None], side, antialias=self.antialias), resize_mask(mask, side)
-
-    def class_fractions(self, num_classes: int) -> Tensor:
-        """Share of each class among all pixels at native resolution, (num_classes,)."""
-        each = [torch.bincount(mask.flatten().long(), minlength=num_classes) for mask in self.masks]
-        counts = torch.stack(each).sum(0).cpu().double()  # Apple GPUs have no float64
-        return counts / counts.sum()
 
 
 def packed(case: Case, window: Window) -> Tensor:
@@ -163,6 +184,11 @@ def packed(case: Case, window: Window) -> Tensor:
         if np.array_equal(eight_bit, image):
             return torch.from_numpy(eight_bit)
     return torch.from_numpy(to_grey(image, case.intensity, window)).half()
+
+
+def unpacked(grey: Tensor) -> Tensor:
+    """What `packed` made, as float32 in 0..1."""
+    return grey.float().div_(255) if grey.dtype == torch.uint8 else grey.float()
 
 
 def finite_image(case: Case) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, cast
@@ -12,17 +12,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from covidseg.data.case import Case
+from covidseg.data.case import CONSOLIDATION, GGO, Case
 from covidseg.data.transforms import LUNG, Preprocessing, Scale, Window
 from covidseg.errors import UserError
 from covidseg.inference import predict
 from covidseg.metrics import segmentation_scores
-from covidseg.training.batches import Step, fit_preprocessing, generator_for, normalised, packed, plan_epoch
+from covidseg.training.batches import (
+    CaseCache,
+    Step,
+    fit_preprocessing,
+    generator_for,
+    normalised,
+    plan_epoch,
+    unpacked,
+)
 from covidseg.training.feeds import ClassNumbers
 from covidseg.training.parts import Loss, Validation
 from covidseg.training.recipes import Recipe
 
-__all__ = ["PatchBatches", "Patches", "VolumeCache"]
+__all__ = ["PatchBatches", "Patches", "VolumeCache", "validate_volumes", "whole"]
 
 
 @dataclass(frozen=True)
@@ -63,18 +71,22 @@ class Patches(ClassNumbers):
     def validation(
         self, cases: Sequence[Case], recipe: Recipe, batches: PatchBatches, loss: Loss, device: torch.device
     ) -> Validation:
-        return partial(validate_volumes, cases=list(cases), batches=batches, loss=loss)
+        cache = VolumeCache(cases, batches.preprocessing.window, self.target, device)
+        held = PatchBatches(cache, recipe, batches.preprocessing, batches.seed, batches.channels)
+        return partial(validate_volumes, cases=cases, held=held, loss=loss)
 
     def at_side(self, recipe: Recipe, side: int) -> Recipe:
         return replace(recipe, scales=(Scale(side, 0),), val_size=side)
 
 
-class VolumeCache:
-    """Whole volumes in memory: grey as uint8 where that is exact, else float16; masks as uint8. Shapes may differ.
+class VolumeCache(CaseCache):
+    """Whole volumes in memory, and where infection is in each.
 
     Memory: 2 or 3 bytes a voxel; a scan of 512 x 512 x 300 takes 0.16 or 0.24 GB. Raises UserError for a slice among
     the cases, and if there is no case.
     """
+
+    nothing = "There is no volume to learn from: the set is empty."
 
     def __init__(
         self,
@@ -83,37 +95,23 @@ class VolumeCache:
         target: str = "infection",
         device: str | torch.device = "cpu",
     ) -> None:
-        self.ids: list[str] = []
-        self.greys: list[Tensor] = []
-        self.masks: list[Tensor] = []
-        self.infected: list[np.ndarray] = []  # numbers of the infected voxels
-        for case in cases:
-            if case.depth is None:
-                raise UserError(f"Case {case.id} is one slice; patches are cut from volumes: load whole ones.")
-            mask = case.infection if target == "infection" else case.mask
-            self.ids.append(case.id)
-            self.greys.append(packed(case, window).to(device))
-            self.masks.append(torch.from_numpy(mask.astype(np.uint8)).to(device))
-            self.infected.append(np.flatnonzero(mask).astype(np.int64))
-        if not self.ids:
-            raise UserError("There is no volume to learn from: the set is empty.")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def class_fractions(self, num_classes: int) -> Tensor:
-        """Share of each class among all voxels, (num_classes,)."""
-        each = [torch.bincount(mask.flatten().long(), minlength=num_classes).cpu() for mask in self.masks]
-        counts = torch.stack(each).sum(0)
-        return counts.double() / counts.sum()
+        super().__init__(whole(cases), window, target, device)
+        self.infected = [np.flatnonzero(mask.cpu().numpy()) for mask in self.masks]  # numbers of the infected voxels
 
     def patch(self, index: int, corner: tuple[int, ...], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Grey 0..1 (1, *shape) and classes (*shape); beyond a volume thinner than the patch lie air and background."""
         place = tuple(slice(start, start + n) for start, n in zip(corner, shape, strict=True))
-        grey, mask = self.greys[index][place], self.masks[index][place]
-        grey = grey.float().div_(255) if grey.dtype == torch.uint8 else grey.float()
+        grey, mask = unpacked(self.greys[index][place]), self.masks[index][place]
         ends = [n for have, want in zip(mask.shape[::-1], shape[::-1], strict=True) for n in (0, want - have)]
         return F.pad(grey, ends)[None], F.pad(mask, ends)
+
+
+def whole(cases: Iterable[Case]) -> Iterator[Case]:
+    """The cases; raises UserError when one of them is a slice."""
+    for case in cases:
+        if case.depth is None:
+            raise UserError(f"Case {case.id} is one slice; patches are cut from volumes: load whole ones.")
+        yield case
 
 
 class PatchBatches:
@@ -159,20 +157,21 @@ class PatchBatches:
         return tuple(int(torch.randint(f + 1, (), generator=generator)) for f in free)
 
 
-def validate_volumes(model: nn.Module, cases: list[Case], batches: PatchBatches, loss: Loss) -> dict[str, float]:
-    """mIoU (pooled over all voxels, background included) and mean Dice of whole volumes; loss on one patch of each."""
-    device, shape = next(model.parameters()).device, batches.feed.shape(batches.recipe)
-    cache = VolumeCache(cases, batches.preprocessing.window, batches.feed.target, device)
-    held = PatchBatches(cache, batches.recipe, batches.preprocessing, batches.seed, batches.channels)
-    losses, preds = [], []
+def validate_volumes(model: nn.Module, cases: Sequence[Case], held: PatchBatches, loss: Loss) -> dict[str, float]:
+    """mIoU (pooled over all voxels, background included) and mean Dice of whole volumes; loss on one patch of each.
+
+    held : batches of the same cases
+    """
+    shape = held.feed.shape(held.recipe)
+    losses, preds, truths = [], [], []
     model.eval()
     for index, case in enumerate(cases):
-        corner = held._corner(index, shape, generator_for(batches.seed, "validation", index))
-        grey, mask = cache.patch(index, corner, shape)
+        corner = held._corner(index, shape, generator_for(held.seed, "validation", index))
+        grey, mask = held.cache.patch(index, corner, shape)
         with torch.inference_mode():
-            losses.append(float(loss(model(batches.normalise(grey[None])), mask[None].long())))
-        drawn = predict(model, case.image, batches.preprocessing, case.intensity)
-        preds.append(((drawn == 1) | (drawn == 2)).astype(np.uint8))
-    truths = [case.infection.astype(np.uint8) for case in cases]
+            losses.append(float(loss(model(held.normalise(grey[None])), mask[None].long())))
+        drawn = predict(model, case.image, held.preprocessing, case.intensity)
+        preds.append(((drawn == GGO) | (drawn == CONSOLIDATION)).astype(np.uint8))
+        truths.append(case.infection.astype(np.uint8))
     scores = segmentation_scores(preds, truths, "clean", per="volume", distances=False)
     return {"val_loss": float(np.mean(losses)), "val_miou": scores["mIoU"], "val_dice": scores.means["dice"]}
