@@ -1,5 +1,7 @@
 """Runs of more than one training: Semi-Inf-Net, and the networks of Inf-Net's Table III that it guides."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -122,11 +124,24 @@ def test_a_set_that_cannot_teach_it_is_told_at_once(words, line):
         trial(*words)
 
 
-def test_the_train_command_refuses_what_it_would_train_as_something_else(tmp_path, capsys):
-    words = ["train", "infnet", "--variant", "Semi-Inf-Net", "--recipe", "infnet_quick", "-o", str(tmp_path / "run")]
-    assert main(words) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "40_train_one -p model=infnet" in told and not (tmp_path / "run").exists()
+@pytest.mark.parametrize(
+    ("model", "variant", "told"),
+    [
+        ("infnet", "Semi-Inf-Net", 'Semi-Inf-Net takes more .* -p model=infnet -p "variant=Semi-Inf-Net" -p dataset='),
+        ("chsnet", "", "chsnet takes more .* -p model=chsnet -p dataset="),
+    ],
+)
+def test_the_train_command_refuses_what_it_would_train_as_something_else(tmp_path, capsys, model, variant, told):
+    words = ["train", model, "--variant", variant, "--recipe", "infnet_quick", "--fold", "2"]
+    assert main([*words, "-o", str(tmp_path / "run")]) == 1
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and re.search(f"covidseg: {told}phantom -p fold=2`", line)
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_with_commas_are_told_apart():
+    with pytest.raises(UnknownName, match="Known: BU; BU\\+RIB; .*; BU, width 8; concat mask"):
+        find_row("chsnet", "SBB")
 
 
 @pytest.mark.parametrize(

@@ -22,4 +22,5 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNam
     plain = {n.lower(): n for n in names}
     near = get_close_matches(str(name).lower(), plain, n=1)
     hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
-    return UnknownName(f"No {kind} is called {str(name)!r}.{hint} Known: {', '.join(names)}.")
+    comma = "; " if any("," in n for n in names) else ", "
+    return UnknownName(f"No {kind} is called {str(name)!r}.{hint} Known: {comma.join(names)}.")

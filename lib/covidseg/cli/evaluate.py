@@ -6,7 +6,7 @@ import typer
 
 from covidseg.cli._examples import with_examples
 
-Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
+Dataset = Annotated[str, typer.Option(help="such as phantom, semiseg or p9; a name that is none lists them all")]
 Fold = Annotated[int, typer.Option(min=1, max=5)]
 Split = Annotated[str, typer.Option(help="train, val or test")]
 Protocol = Annotated[str, typer.Option(help="clean, or a paper's; a name that is none lists them all")]

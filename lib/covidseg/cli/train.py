@@ -9,7 +9,7 @@ from covidseg.cli._examples import with_examples
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
-Dataset = Annotated[str, typer.Option(help="phantom, semiseg, ct100, p9, p20, p1110")]
+Dataset = Annotated[str, typer.Option(help="such as phantom, semiseg or p9; a name that is none lists them all")]
 Fold = Annotated[int, typer.Option(min=0, max=5, help="held back for validation; 0: the set's own train and test part")]
 RecipeName = Annotated[
     str,
@@ -81,9 +81,10 @@ def train(
     paper, row = papers.find_row(model, variant)
     options = dict(row.options)
     if paper.tasks[row.task].learn is not Task.learn:
+        of_row = f' -p "variant={variant}"' if variant else ""
         raise UserError(
-            f"{variant} takes more than one training or other targets: `covidseg notebooks run 40_train_one "
-            f'-p model={model} -p "variant={variant}" -p fold=0` does all of it.'
+            f"{variant or model} takes more than one training or other targets: `covidseg notebooks run 40_train_one "
+            f"-p model={model}{of_row} -p dataset={dataset} -p fold={fold}` does all of it."
         )
     splits = parts(dataset, fold)
     network = _network(model, options, seed)
