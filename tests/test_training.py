@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_training import RECIPE, SIDE, disc, discs, tiny_net
 from torch import nn
 from torch.testing import assert_close
@@ -22,7 +23,7 @@ from covidseg.errors import UserError
 from covidseg.losses import cross_entropy
 from covidseg.nn.layers import input_channels
 from covidseg.nn.weights import load_weights
-from covidseg.papers import recipe
+from covidseg.papers import recipe, weights
 from covidseg.papers.miniseg import MINISEG, MINISEG_LESSON, MINISEG_PAPER, MINISEG_QUICK
 from covidseg.papers.miniseg.augment import training_sample
 from covidseg.training import (
@@ -440,6 +441,19 @@ def test_train_leaves_weights_that_load_by_themselves(trained):
     assert "recipe quick, epoch 1" in loaded.label
 
 
+def test_a_run_folder_stands_for_its_last_epoch_everywhere(trained, tmp_path, capsys):
+    ours = [weights(str(place)).model.state_dict() for place in (trained, trained / "last.pt")]
+    assert all(torch.equal(a, b) for a, b in zip(*map(dict.values, ours), strict=True))
+    picture = tmp_path / "slice.png"
+    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(picture)
+    assert main(["predict", str(picture), "--weights", str(trained), "-o", str(tmp_path / "mask.png")]) == 0
+    assert "recipe quick, epoch 1" in capsys.readouterr().out
+    with pytest.raises(UserError, match="last.pt: there is no such file"):
+        weights(str(tmp_path))
+    with pytest.raises(UserError, match="nowhere/run: there is no such file"):
+        weights("nowhere/run")
+
+
 def test_train_goes_on_only_when_asked_to(trained, capsys):
     assert main([*TRAIN, "-o", str(trained)]) == 1
     assert capsys.readouterr().err == (
@@ -469,6 +483,7 @@ def test_evaluate_scores_a_run_folder(trained, capsys):
         (["train", "miniseg"], "--out"),
         (["evaluate", "phantm"], "Did you mean 'phantom'"),
         (["evaluate", "nowhere/last.pt"], "nowhere/last.pt: there is no such file"),
+        (["evaluate", "phantom", "--dataset", "phantom3", "--cases", "1"], "Did you mean 'phantom3d'"),
         (["evaluate", "phantom", "--size", "big"], "--size is 'big'"),
         (["evaluate", "phantom", "--size", "native", "--protocol", "miniseg"], "works at one size"),
     ],

@@ -42,14 +42,14 @@ def evaluate(
     Example: covidseg evaluate runs/first --dataset phantom --protocol clean
              covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol PAPER --json
     """
-    from covidseg.data import load_dataset
+    from covidseg.data.datasets import SYNTHETIC, load_dataset
     from covidseg.papers import weights
     from covidseg.training import evaluate as score
 
-    loaded = weights(_file(checkpoint))
+    loaded = weights(checkpoint)
     _refuse_guided(checkpoint, loaded.model)
     side = _side(size, loaded.preprocessing.size, protocol)
-    options = {"n": cases, "size": loaded.preprocessing.size} if dataset == "phantom" else {}
+    options = {"n": cases, "size": loaded.preprocessing.size} if dataset in SYNTHETIC else {}
     chosen = load_dataset(dataset, split, fold, **options)
     scores = score(loaded.model, chosen, loaded.preprocessing, protocol, size=side, device=_device(device))
     if json:
@@ -58,13 +58,6 @@ def evaluate(
         typer.echo(_as_csv(scores))
     else:
         typer.echo(f"{loaded.label} on {chosen!r}\n{scores}")
-
-
-def _file(checkpoint: str) -> str:
-    """A run folder stands for its last.pt."""
-    from pathlib import Path
-
-    return str(Path(checkpoint) / "last.pt") if Path(checkpoint).is_dir() else checkpoint
 
 
 def _refuse_guided(checkpoint: str, model) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="mask to write: .nii.gz, or .png for a single image")]
-Weights = Annotated[str | None, typer.Option(help="CT100, CT100-3, P9, phantom, ... or a checkpoint file")]
+Weights = Annotated[str | None, typer.Option(help="CT100, CT100-3, P9, phantom, ...; a checkpoint or run folder")]
 LungMask = Annotated[Path | None, typer.Option(help="lung mask on the scan's grid; nothing is predicted outside")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]

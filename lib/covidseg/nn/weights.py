@@ -57,7 +57,11 @@ def save_weights(
 
 
 def load_weights(path: str | Path) -> LoadedWeights:
-    """Read a file of ``save_weights`` or a training checkpoint; raises UserError if it is anything else."""
+    """Read a file of ``save_weights`` or a training checkpoint; raises UserError if it is anything else.
+
+    path : a file, or the folder of a run, which stands for its last.pt
+    """
+    path = Path(path) / "last.pt" if Path(path).is_dir() else Path(path)
     record = read_tensors(path)
     if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
         raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
@@ -69,7 +73,7 @@ def load_weights(path: str | Path) -> LoadedWeights:
             f"{path}: the weights do not fit {record['model']!r} built with {record['options']}."
         ) from error
     about = dict(record.get("about", {}))
-    label = about.pop("label", f"{record['model']} from {Path(path).name}")
+    label = about.pop("label", f"{record['model']} from {path.name}")
     licence = about.pop("licence", "not stated")
     preprocessing = Preprocessing.from_dict(record["preprocessing"])
     model.preprocessing = preprocessing  # type: ignore[assignment]  # torch's types know tensors and modules alone

@@ -126,14 +126,14 @@ def weight_names() -> list[str]:
 
 
 def weights(name: str):
-    """`LoadedWeights` by the name a user types, or from a file. Raises UnknownName with the nearest name, UserError for
-    a file that holds no weights."""
+    """`LoadedWeights` by the name a user types, or from a file or a run folder. Raises UnknownName with the nearest
+    name, UserError for a file that holds no weights."""
     from covidseg.nn.weights import load_weights
 
     for paper in papers():
         if paper.weights and name in paper.weights.names:
             return paper.weights.load(name)
-    if Path(name).suffix or Path(name).exists():
+    if Path(name).suffix or len(Path(name).parts) > 1 or Path(name).exists():
         return load_weights(name)
     raise unknown_name("set of weights", name, weight_names())
 
