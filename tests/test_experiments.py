@@ -191,6 +191,22 @@ def test_runs_of_different_code_are_said_to_be_so():
         assert ("2 versions of the code" in show.as_text(compare(table, records))) == said
 
 
+def test_a_best_epoch_that_was_chosen_on_cases_held_out_is_not_called_optimistic():
+    table = load_table("miniseg/table2")
+    seen, unseen = toy_record(), toy_record(seed=1)
+    unseen["data"]["chosen_on"] = unseen["data"]["val"] | {"rule": "fold 1 of five"}
+
+    def ours(records, selection):
+        return next(line for line in show.caption(compare(table, records, selection=selection)) if "ours" in line)
+
+    assert "optimistic" in ours([seen], "best") and "held out" not in ours([seen], "best")
+    assert "held out" in ours([unseen], "best") and "optimistic" not in ours([unseen], "best")
+    assert "optimistic" in ours([seen, unseen], "best") and "held out" in ours([seen, unseen], "best")
+    assert "held out" not in ours([unseen], "last")
+    paper = show.caption(compare(load_table("chsnet/table4"), []))[1]
+    assert "held out" in paper and "optimistic" not in paper
+
+
 def test_csv_and_text_hold_the_same_numbers():
     comparison = compare(load_table("miniseg/table2"), [toy_record("SB", hit=3)])
     facts = {(row["row"], row["metric"]): row for row in csv.DictReader(show.as_csv(comparison).splitlines())}

@@ -1,9 +1,9 @@
 """One run, one JSON: what was trained, on which data, and how well it did. Tables are built from these alone.
 
 A record keeps the scores of every case under two ways to choose the weights. "best" takes the epoch that did best
-on the very fold it is then scored on, as some papers' authors do: optimistic. "last" takes the last epoch, chosen
-before any score was seen: honest. ``runs/`` holds a machine's own records, ``results/records/`` the committed ones
-of real data.
+on the very fold it is then scored on, as some papers' authors do: optimistic; or, where the run held cases out of
+training to choose by, on those. "last" takes the last epoch, chosen before any score was seen: honest.
+``runs/`` holds a machine's own records, ``results/records/`` the committed ones of real data.
 """
 
 import json
@@ -20,6 +20,7 @@ SELECTIONS = {
     "best": "best epoch on the scored fold, the authors' optimistic way",
     "last": "last epoch, chosen before any score was seen",
 }
+HELD_OUT = "best epoch on cases held out of training, chosen before any score was seen"
 NUMBER = (int, float)
 
 # dotted name -> types; None in a tuple means that null is allowed
@@ -178,6 +179,15 @@ def score(record: dict, name: str, *, protocol: str = "clean", selection: str = 
         if name in values:
             return values[name]
     raise unknown_name(f"score of protocol {protocol!r}", name, [*means, *pooled])
+
+
+def chosen_by(selection: str, data: dict) -> str:
+    """How a selection chose its epoch, in words. data : a record's "data", whose "chosen_on" describes cases held out.
+
+    >>> chosen_by("best", {"chosen_on": {"cases": 20}})
+    'best epoch on cases held out of training, chosen before any score was seen'
+    """
+    return HELD_OUT if selection == "best" and isinstance(data.get("chosen_on"), dict) else SELECTIONS[selection]
 
 
 def table(records: Iterable[dict]) -> list[dict]:

@@ -40,7 +40,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocol`` and ``selection`` are the paper's own."""
+    """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocol`` and ``selection`` are the paper's own.
+
+    held_out : the paper's "best" epoch was chosen on cases that were neither learned from nor scored
+    """
 
     name: str
     paper: str
@@ -54,6 +57,7 @@ class Table:
     selection: str
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
+    held_out: bool = False
 
     def metric(self, name: str) -> Metric:
         """The metric of that column; raises UnknownName."""
@@ -100,7 +104,7 @@ def load_table(name: str) -> Table:
         Row(row.get("model", sheet["model"]), row["variant"], row.get("says", ""), _find(printed, row["paper"], name))
         for row in own["rows"]
     )
-    return Table(name=name, metrics=metrics, rows=rows, **shared, **ranges)
+    return Table(name=name, metrics=metrics, rows=rows, held_out=own.get("held_out", False), **shared, **ranges)
 
 
 def _find(printed: list[dict], key: dict, name: str) -> dict:

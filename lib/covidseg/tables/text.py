@@ -2,7 +2,7 @@
 
 from covidseg.data.datasets import SYNTHETIC
 from covidseg.runs.costs import Cost, in_time, total
-from covidseg.runs.record import SELECTIONS
+from covidseg.runs.record import HELD_OUT, SELECTIONS, chosen_by
 from covidseg.runs.source import version_of
 from covidseg.tables.compare import Cell, Comparison, in_words
 from covidseg.text import csv_text
@@ -33,11 +33,13 @@ def _padded(row: list[str], widths: list[int]) -> list[str]:
 
 def caption(comparison: Comparison) -> list[str]:
     """Where both sides' numbers come from, in lines."""
-    table = comparison.table
+    table, chosen = comparison.table, comparison.selection
+    ours = {chosen_by(chosen, record["data"]): None for record in comparison.records} or {SELECTIONS[chosen]: None}
+    theirs = HELD_OUT if table.held_out and table.selection == "best" else SELECTIONS[table.selection]
     lines = [
         f"{table.paper}, {table.title}",
-        f"paper: {table.data}, {_folds(table.folds)}, {SELECTIONS[table.selection]}",
-        f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {SELECTIONS[comparison.selection]}",
+        f"paper: {table.data}, {_folds(table.folds)}, {theirs}",
+        f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {'; or '.join(ours)}",
     ]
     if comparison.changed:
         lines.append(f"These runs depart from that budget: {in_words(comparison.changed)}.")

@@ -16,7 +16,7 @@ __all__ = ["COLUMNS", "History", "best_epoch", "curves_csv"]
 
 COLUMNS = ("epoch", "iteration", "lr", "train_loss", "val_loss", "val_miou", "val_dice", "seconds")
 RULES = {
-    "best": "best validation mIoU, as the authors choose: optimistic, for the scores come from the same fold",
+    "best": "best validation mIoU: optimistic where the scores come from the same cases",
     "last": "last epoch, chosen before any score was seen: honest",
 }
 
