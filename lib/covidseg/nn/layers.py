@@ -13,6 +13,7 @@ __all__ = [
     "Contracting",
     "ConvBNReLU",
     "Double",
+    "PPM",
     "UpConv",
     "activation",
     "corner_resize",
@@ -153,3 +154,27 @@ class ASPP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         maps = [branch(x) for branch in self.branches]  # each B, C_out, H, W
         return cat([*maps, self.image(x).expand_as(maps[0])], 1)
+
+
+class PPM(nn.Module):
+    """Pyramid pooling of PSPNet (Zhao et al., CVPR 2017, Figure 3 c): the map's means in b x b bins, for each b.
+
+    Each level is averaged, brought to C_out channels by a 1x1 convolution and grown back to the map's size; the levels
+    stand side by side, the map itself is left to the caller: (B, C, H, W) -> (B, len(bins) * C_out, H, W).
+    norm, relu : BatchNorm and ReLU after the 1x1 (with norm, ``train()`` needs two samples or more for the bin of 1).
+    corners : how the levels grow, corner pixels on corner pixels (align_corners) or by half-pixel centres.
+    """
+
+    def __init__(
+        self, C: int, C_out: int, bins: Sequence[int] = (1, 2, 3, 6), *, norm: bool = True, relu: bool = True,
+        corners: bool = True,
+    ):  # fmt: skip
+        super().__init__()
+        self.corners = corners
+        self.levels = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(b), pointwise(C, C_out)) for b in bins)
+        for level in self.levels:
+            level.extend([nn.BatchNorm2d(C_out)] * norm + [nn.ReLU(inplace=True)] * relu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        levels = [level(x) for level in self.levels]  # each B, C_out, b, b
+        return cat([corner_resize(f, x) if self.corners else resize(f, x.shape[-2:]) for f in levels], 1)
