@@ -75,8 +75,9 @@ class ResNet(nn.Module):
 
     block : builder f(c_in, planes, stride, dilation, downsample); its outputs have expansion * planes channels.
     width : planes of the first stage (64 in every published network). output_stride : 32, 16 or 8; a stage that would
-    pass it keeps stride 1 and doubles the dilation instead, its first block still with the dilation before (as
-    torchvision and the "v1b" files have it). stem : "7x7" or "deep" (three 3x3, ResNet-D).
+    pass it keeps stride 1 and doubles the dilation instead. first_dilation : of such a stage's first block, "before"
+    (that of the stage before, as torchvision and the "v1b" files have it) or "own" (as the DeepLab family had it).
+    stem : "7x7" or "deep" (three 3x3, ResNet-D). ceil_pool : max-pooling rounds the sides up.
     shortcut : "conv" (1x1 with stride) or "avg" (average pooling, then 1x1; ResNet-D).
     classes : outputs of an ImageNet classifier, which is carried along and never used; None leaves it out.
     ``channels`` and ``strides`` tell what the five maps are.
@@ -84,26 +85,29 @@ class ResNet(nn.Module):
 
     def __init__(
         self, block: Callable[..., nn.Module], depths: Sequence[int], *, expansion=4, in_channels=3, width=64,
-        output_stride=32, stem="7x7", shortcut="conv", classes: int | None = None,
+        output_stride=32, first_dilation="before", stem="7x7", shortcut="conv", ceil_pool=False,
+        classes: int | None = None,
     ):  # fmt: skip
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise unknown_name("output_stride", output_stride, (8, 16, 32))
+        if first_dilation not in ("before", "own"):
+            raise unknown_name("first_dilation", first_dilation, ("before", "own"))
         if stem not in STEMS:
             raise unknown_name("stem", stem, STEMS)
         if shortcut not in SHORTCUTS:
             raise unknown_name("shortcut", shortcut, SHORTCUTS)
         self.conv1, self.bn1 = STEMS[stem](in_channels, width), nn.BatchNorm2d(width)
-        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)
+        self.relu, self.maxpool = nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1, ceil_mode=ceil_pool)
         self.channels, self.strides = [width], [2]
         c_in, total, dilation = width, 4, 1
         for i, (depth, stride) in enumerate(zip(depths, (1, 2, 2, 2), strict=True)):
-            planes, first_dilation = width * 2**i, dilation
+            planes, before = width * 2**i, dilation
             if total * stride > output_stride:
                 stride, dilation = 1, dilation * stride
             c_out, total = expansion * planes, total * stride
             downsample = SHORTCUTS[shortcut](c_in, c_out, stride) if stride > 1 or c_in != c_out else None
-            first = block(c_in, planes, stride, first_dilation, downsample)
+            first = block(c_in, planes, stride, before if first_dilation == "before" else dilation, downsample)
             rest = [block(c_out, planes, 1, dilation, None) for _ in range(depth - 1)]
             self.add_module(f"layer{i + 1}", nn.Sequential(first, *rest))
             c_in = c_out

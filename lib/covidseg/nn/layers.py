@@ -10,12 +10,14 @@ from covidseg.nn.fast_layers import HalvingConv2d, PReLU
 
 __all__ = [
     "ASPP",
+    "Affinity",
     "Contracting",
     "ConvBNReLU",
     "Double",
     "PPM",
     "UpConv",
     "activation",
+    "collect",
     "corner_resize",
     "depthwise",
     "dimensions",
@@ -171,10 +173,33 @@ class PPM(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.corners = corners
-        self.levels = nn.ModuleList(nn.Sequential(nn.AdaptiveAvgPool2d(b), pointwise(C, C_out)) for b in bins)
-        for level in self.levels:
-            level.extend([nn.BatchNorm2d(C_out)] * norm + [nn.ReLU(inplace=True)] * relu)
+        self.levels = nn.ModuleList()
+        for b in bins:
+            after = [nn.BatchNorm2d(C_out)] * norm + [nn.ReLU(inplace=True)] * relu
+            self.levels.append(nn.Sequential(nn.AdaptiveAvgPool2d(b), pointwise(C, C_out), *after))
 
     def forward(self, x: Tensor) -> Tensor:
         levels = [level(x) for level in self.levels]  # each B, C_out, b, b
-        return cat([corner_resize(f, x) if self.corners else resize(f, x.shape[-2:]) for f in levels], 1)
+        H, W = x.shape[-2:]
+        return cat([corner_resize(f, x) if self.corners else resize(f, (H, W)) for f in levels], 1)
+
+
+class Affinity(nn.Module):
+    """How much each query looks at each key: their products, times ``scale``, in a softmax over the keys.
+
+    Queries Q (B, C, H, W) and keys K (B, C, h, w) -> A (B, H W, h, w), sum 1 over (h, w): channel n is where position n
+    (row by row) looks. Without numbers of its own, and a module so that A can be captured.
+    """
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, Q: Tensor, K: Tensor) -> Tensor:
+        products = Q.flatten(2).transpose(1, 2) @ K.flatten(2)  # B, H W, h w
+        return (self.scale * products).softmax(-1).unflatten(2, K.shape[-2:])
+
+
+def collect(V: Tensor, A: Tensor, like: Tensor) -> Tensor:
+    """Sums of values V (B, C, h, w), weighted by A of ``Affinity``, as a map (B, C, H, W) of the size of ``like``."""
+    return (V.flatten(2) @ A.flatten(2).transpose(1, 2)).unflatten(2, like.shape[-2:])
