@@ -174,9 +174,9 @@ def input_of(name: str, model: nn.Module, batch: int = 1, size: tuple[int, ...] 
 
 
 def awake(model: nn.Module) -> nn.Module:
-    """Weights that start at zero are drawn, or what stands before them would learn nothing in the first step."""
+    """Filters, and single factors, that start at zero are drawn, or what stands before them would learn nothing yet."""
     for p in model.parameters():
-        if p.ndim >= 4 and not p.detach().any():
+        if (p.ndim >= 4 or p.numel() == 1) and not p.detach().any():
             nn.init.normal_(p, std=0.1)
     return model
 
