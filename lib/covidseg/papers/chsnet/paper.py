@@ -11,8 +11,17 @@ from covidseg.papers.chsnet.tasks import Cascade, Direct, Lungs
 ONE = {"num_classes": 1, "in_channels": 1}  # paper: a grey slice in, the logit of one class out
 FULL = "BU+RIB+HP+SSD"  # of the ablations: RAIU-Net, and twice CHS-Net
 SMALL = {"width": 8}  # ours, for a CPU: a sixth of the paper's parameters
-# Table 3's Inf-Net, without edge branch: Eqn 15 teaches every map the mask. 33M are printed.
-INFNET = "Inf-Net of CHS-Net's Table 3"
+# Table 3's rivals on the trunks that it names, from first weights of chance. They read a slice as three equal channels,
+# as ImageNet's weights want it. Their cards say which printed sizes are met.
+CHSNETS = {"config": "chsnet", "num_classes": 1}
+RIVALS = (
+    Row(network="segnet", variant="SegNet + VGG16", options={"num_classes": 1}, task="direct"),
+    Row(network="unet", variant="U-Net + VGG16", options=CHSNETS, task="direct"),
+    Row(network="unetplusplus", variant="U-Net++ + ResNet50", options=CHSNETS, task="direct"),
+    Row(network="attention_unet", variant="AU-Net + VGG16", options=CHSNETS, task="direct"),
+    # Without edge branch: Eqn 15 teaches every map the mask. 33M are printed.
+    Row(network="infnet", variant="Inf-Net of CHS-Net's Table 3", options={"ea": False}, task="direct"),
+)
 
 
 def _rows(name: str, options: dict, suffix: str = "") -> tuple[Row, Row]:
@@ -33,7 +42,7 @@ ROWS = (
         Row(network="chsnet", variant=f"{cascade} mask", options=ONE | {"cascade": cascade}, task="cascade")
         for cascade in ("soft", "concat")
     ),
-    Row(network="infnet", variant=INFNET, options={"ea": False}, task="direct"),
+    *RIVALS,
 )
 
 PAPER = Paper(
