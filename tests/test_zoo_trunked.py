@@ -19,6 +19,7 @@ from covidseg.errors import UserError
 from covidseg.nn import card
 from covidseg.nn.layers import corner_resize
 from covidseg.papers import find_row
+from covidseg.runs import source
 from covidseg.zoo.attention_unet import AttentionGate
 from covidseg.zoo.segnet import mirrored
 
@@ -72,6 +73,12 @@ def test_a_rival_of_chs_nets_table_3_has_the_printed_size_or_its_card_says_not(p
     met = f"{params / 1e6 - 0.5 * 10**-digits:.{digits}f}" == printed  # cut, not rounded
     assert met == (place[0] != "unetplusplus")
     assert any("CHS-Net's Table 3" in note and (met or "no natural build" in note) for note in card(place[0]).notes)
+
+
+@pytest.mark.parametrize("place", TABLE_3, ids=" ".join)
+def test_the_key_of_a_rivals_run_covers_its_trunk(place, monkeypatch):
+    monkeypatch.setattr(source, "_hash", lambda files, data: {file.stem for file in files})
+    assert {place[0], "resnet" if "ResNet" in place[1] else "vgg"} <= source.source_key(*place)
 
 
 def plusplus(widths, convs, up, columns=(64, 256, 512, 1024, 2048)):

@@ -11,17 +11,6 @@ from covidseg.papers.chsnet.tasks import Cascade, Direct, Lungs
 ONE = {"num_classes": 1, "in_channels": 1}  # paper: a grey slice in, the logit of one class out
 FULL = "BU+RIB+HP+SSD"  # of the ablations: RAIU-Net, and twice CHS-Net
 SMALL = {"width": 8}  # ours, for a CPU: a sixth of the paper's parameters
-# Table 3's rivals on the trunks that it names, from first weights of chance. They read a slice as three equal channels,
-# as ImageNet's weights want it. Their cards say which printed sizes are met.
-CHSNETS = {"config": "chsnet", "num_classes": 1}
-RIVALS = (
-    Row(network="segnet", variant="SegNet + VGG16", options={"num_classes": 1}, task="direct"),
-    Row(network="unet", variant="U-Net + VGG16", options=CHSNETS, task="direct"),
-    Row(network="unetplusplus", variant="U-Net++ + ResNet50", options=CHSNETS, task="direct"),
-    Row(network="attention_unet", variant="AU-Net + VGG16", options=CHSNETS, task="direct"),
-    # Without edge branch: Eqn 15 teaches every map the mask. 33M are printed.
-    Row(network="infnet", variant="Inf-Net of CHS-Net's Table 3", options={"ea": False}, task="direct"),
-)
 
 
 def _rows(name: str, options: dict, suffix: str = "") -> tuple[Row, Row]:
@@ -32,6 +21,20 @@ def _rows(name: str, options: dict, suffix: str = "") -> tuple[Row, Row]:
     return direct, Row(network="chsnet", variant=variant, options=whole, task="cascade")
 
 
+def _on_trunk(name: str, trunk: str, variant: str) -> Row:
+    """A rival of Table 3, from first weights of chance; it reads a slice as three equal channels, as ImageNet's do."""
+    options = {"config": "chsnet", "backbone": trunk, "num_classes": 1}
+    return Row(network=name, variant=variant, options=options, task="direct")
+
+
+RIVALS = (  # of Table 3; their cards say which printed sizes are met
+    Row(network="segnet", variant="SegNet + VGG16", options={"num_classes": 1}, task="direct"),
+    _on_trunk("unet", "vgg16_bn", "U-Net + VGG16"),
+    _on_trunk("unetplusplus", "resnet50", "U-Net++ + ResNet50"),
+    _on_trunk("attention_unet", "vgg16_bn", "AU-Net + VGG16"),
+    # Without edge branch: Eqn 15 teaches every map the mask. 33M are printed.
+    Row(network="infnet", variant="Inf-Net of CHS-Net's Table 3", options={"ea": False}, task="direct"),
+)
 ROWS = (
     *(row for name, options in ABLATIONS.items() for row in _rows(name, options)),
     *(row for name, options in ABLATIONS.items() for row in _rows(name, options | SMALL, ", width 8")),
