@@ -1,4 +1,4 @@
-"""Look inside a network: its named maps for one input, as arrays.
+"""The named maps of a network for one input, as arrays, and what its input moves.
 
 A network tells which maps are worth a look through ``named_maps()``; names follow its paper, so where a paper writes
 A for the attention in a block E^2_1, the map is ``A/E_2_1``.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from covidseg.errors import UserError, unknown_name
 from covidseg.nn.layers import dimensions, main_output
 
-__all__ = ["capture", "impulse_response", "input_gradient", "map_names"]
+__all__ = ["capture", "find_map", "impulse_response", "input_gradient", "map_names"]
 
 
 def map_names(model: nn.Module, pattern: str = "*") -> list[str]:
@@ -47,6 +47,12 @@ def capture(model: nn.Module, x: Tensor, names: str | Sequence[str] = "*") -> di
         for handle in handles:
             handle.remove()
     return {name: kept[name] for name in wanted if name in kept}
+
+
+def find_map(model: nn.Module, name: str) -> tuple[nn.Module, int | None]:
+    """The module whose output is the map ``name``, and which of its outputs (None: it has one). Raises UnknownName."""
+    maps = model.named_maps() if map_names(model) else {}
+    return maps[_known(name, maps)]
 
 
 def _known(name: str, maps: dict) -> str:
