@@ -46,7 +46,14 @@ def test_a_volume_has_a_slice_slider_that_starts_where_the_infection_is(explorer
     slider = explorer.controls["slice"]
     assert (slider.min, slider.max) == (0, 15)
     assert slider.value == phantom.infection.sum((0, 1)).argmax()
-    assert set(explorer.controls) == {"slice", "channel", "blend", "limits", "outlines"}  # one map: no list of blocks
+    assert set(explorer.controls) == {
+        "slice",
+        "shown",
+        "channel",
+        "blend",
+        "limits",
+        "outlines",
+    }  # one map: no list
 
 
 @pytest.mark.parametrize("z, depth", [(0, 0), (1, 0), (2, 1), (9, 4), (15, 7)])

@@ -236,7 +236,7 @@ def test_an_error_while_drawing_becomes_one_line_and_the_next_move_mends_it(pane
 def test_readers_without_a_kernel_see_one_short_line(panel, explorer):
     assert repr(panel) == "ImagePanel: run the notebook to move side, grey, inverted, kind."
     text = explorer._repr_mimebundle_()["text/plain"]
-    assert text == "AttentionExplorer: run the notebook to move slice, block, dilation, blend, range, outlines."
+    assert text == "AttentionExplorer: run the notebook to move slice, block, shown, dilation, blend, range, outlines."
 
 
 def test_an_error_on_the_first_drawing_is_raised_in_the_cell():
@@ -305,14 +305,14 @@ def explorer(miniseg, phantoms):
 
 
 def test_every_control_changes_the_picture_or_the_caption(explorer):
-    moves = dict(slice=1, block="A/E_3_2", channel=3, blend=0.2, limits="0 to 1", outlines="none")
+    moves = dict(slice=1, block="A/E_3_2", channel=3, blend=0.2, limits="0 to 1", outlines="none", shown="Grad-CAM++")
     assert set(moves) == set(explorer.controls)
     for name, value in moves.items():
         before = explorer.image.value, explorer.caption.value
         explorer.controls[name].value = value
         assert explorer.error is None
         changed = explorer.image.value != before[0], explorer.caption.value != before[1]
-        assert changed == (True, name in ("slice", "block", "channel")), name
+        assert changed == (True, name in ("slice", "block", "channel", "shown")), name
 
 
 def test_the_explorer_shows_the_captured_map(explorer, miniseg, phantoms):
@@ -350,7 +350,12 @@ def test_the_network_is_left_as_it_was(phantoms):
 
 def test_maps_of_another_network_get_the_controls_they_need(phantoms):
     explorer = AttentionExplorer(Cascade(), phantoms[:1], SMALL, names="S_*")
-    assert set(explorer.controls) == {"block", "blend", "outlines"}  # one slice, one kind, one channel, no shares
+    assert set(explorer.controls) == {
+        "block",
+        "shown",
+        "blend",
+        "outlines",
+    }  # one slice, kind and channel, no shares
     assert explorer.controls["block"].description == "map"
     assert [label for label, _ in explorer.controls["block"].options] == ["S_e · 1/4", "S_g · 1/8"]
     before = explorer.image.value

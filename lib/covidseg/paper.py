@@ -97,6 +97,7 @@ class Paper:
     rows : everything that can be run; tasks : name -> class, see `covidseg.training.task.Task`
     recipes : unique over all papers; protocols, data sets : those that only this paper has
     maps : captions for the maps of its own networks; diagram : "module:function" that draws the network
+    cams : where it shows "Grad-CAM" or "Grad-CAM++", for the captions of these
     """
 
     name: str
@@ -109,5 +110,6 @@ class Paper:
     protocols: tuple[Protocol, ...] = ()
     datasets: tuple = ()
     maps: tuple[MapKind, ...] = ()
+    cams: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights: Weights | None = None
     diagram: str | None = None

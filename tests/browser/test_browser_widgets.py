@@ -30,7 +30,7 @@ def square(side=3, grey=200, inverted=False):
 interactive_image(square, side=range(1, 9), grey=[100, 200], inverted=True)
 """
 TOY_LABELS = [
-    ["slice", "block", "dilation", "blend", "range", "outlines"],
+    ["slice", "block", "shown", "dilation", "blend", "range", "outlines"],
     ["slice", "preset", "level", "width", "mask"],
     ["side", "grey", "inverted"],
 ]
@@ -51,6 +51,14 @@ def write_notebook(path: Path, *sources: str) -> None:
     nbformat.write(notebook, path)
 
 
+def show(explorer, method):
+    """Press a button of "shown", unless it is; what is shown then."""
+    button = explorer.control("shown").get_by_role("button", name=method, exact=True)
+    if "mod-active" in button.get_attribute("class"):
+        return explorer.shown()
+    return explorer.change(button.click)[1]
+
+
 def test_every_control_of_the_kit_moves_its_picture(toy):
     assert labui.try_all_controls(toy) == TOY_LABELS
     assert not toy.faults, toy.faults
@@ -58,6 +66,7 @@ def test_every_control_of_the_kit_moves_its_picture(toy):
 
 def test_block_dilation_and_blend_do_what_they_say(toy):
     explorer = labui.panels(toy)[0]
+    show(explorer, "map")
     block = explorer.control("block").locator("select")
     blocks = [text.replace("\xa0", " ") for text in block.locator("option").all_text_contents()]
     assert blocks[0] == "E²₁ · stage 2, block 1 · 1/4" and len(blocks) == 4 + 9 + 7
@@ -70,6 +79,20 @@ def test_block_dilation_and_blend_do_what_they_say(toy):
     explorer.control("blend").get_by_role("slider").focus()
     _, ct = explorer.change(lambda: toy.keyboard.press("Home"))
     assert ct.caption == after.caption and ct.picture != after.picture  # the facts stay, the mixture changes
+    assert not toy.faults, toy.faults
+
+
+def test_a_grad_cam_is_shown_in_place_of_the_map(toy):
+    explorer = labui.panels(toy)[0]
+    explorer.change(lambda: labui.move(explorer.control("blend")))  # away from 0, where no map is seen
+    plain = show(explorer, "Grad-CAM")
+    assert "Grad-CAM of A of E" in plain.caption and "Score: the logit" in plain.caption
+    assert "dilation" not in plain.caption and "range" not in [name for name, _ in explorer.controls()]
+    plus = show(explorer, "Grad-CAM++")
+    assert "Grad-CAM++ of A of E" in plus.caption and plus.picture != plain.picture
+    back = show(explorer, "map")
+    assert "dilation" in back.caption and back.picture != plus.picture
+    assert [name for name, _ in explorer.controls()] == TOY_LABELS[0]
     assert not toy.faults, toy.faults
 
 

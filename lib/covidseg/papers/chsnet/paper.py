@@ -59,5 +59,6 @@ PAPER = Paper(
     protocols=(protocol.PROTOCOL,),
     datasets=DATASETS,
     maps=MAPS,
+    cams={"Grad-CAM++": "Shown in the later version of the paper (Neural Processing Letters 2022)."},
     diagram="covidseg.papers.chsnet.diagram:show_chsnet",
 )

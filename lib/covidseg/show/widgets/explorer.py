@@ -10,6 +10,7 @@ import torch
 from covidseg.data import Case
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import unknown_name
+from covidseg.show.widgets.cams import MAP, METHODS, Cams
 from covidseg.show.widgets.look import Look, first_slice, looks_of
 from covidseg.show.widgets.maps import MapInfo, describe_map
 from covidseg.show.widgets.panel import ImagePanel, make_control
@@ -29,10 +30,12 @@ class AttentionExplorer(ImagePanel):
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else Preprocessing()
     names : shell pattern of maps, or their exact names (`attention.map_names` lists them)
 
-    A control appears where there is a choice: slice, kind of map, block (or map), its channel (by number, or by the
-    dilation of its branch), blend from CT to map, range of the colours (of this map, of all channels of the block, or
-    0 to 1 for maps that stay within), outlines. ``static()`` is the same as a figure, for readers without a kernel. A
-    3-D network sees each volume in one piece; of its maps (c, h, w, d) the slice nearest to the one shown is drawn.
+    A control appears where there is a choice: slice, kind of map, block (or map), what is shown of it (the map itself,
+    or where it speaks for the prediction: Grad-CAM, Grad-CAM++, see `attention.grad_cam`), its channel (by number, or
+    by the dilation of its branch), blend from CT to map, range of the colours (of this map, of all channels of the
+    block, or 0 to 1 for maps that stay within; a Grad-CAM runs from 0 to 1), outlines. ``static()`` is the same as a
+    figure, for readers without a kernel. A 3-D network sees each volume in one piece; of its maps (c, h, w, d) the
+    slice nearest to the one shown is drawn.
     Raises UserError or UnknownName where the network names no such map.
 
     >>> model = create_model("NAME").eval()                               # doctest: +SKIP
@@ -52,25 +55,29 @@ class AttentionExplorer(ImagePanel):
         self.cases, self.look, self.first = looks.cases, looks.look, first_slice(looks.cases)
         shape = looks.input_shape(self.first)
         self.maps = {name: describe_map(model, name, v, shape) for name, v in self.look(self.first).maps.items()}
+        self.cams = Cams(model, looks)
         super().__init__(self.picture, self._make_controls(), css="covidseg-attention")
         self.adapt("block")
 
     # ------------------------------------------------------------------------------------------ what is shown
 
-    def picture(self, slice=0, kind=None, block=None, channel=0, blend=0.6, limits="block", outlines="both"):
+    def picture(self, slice=0, kind=None, block=None, shown=MAP, channel=0, blend=0.6, limits="block", outlines="both"):
         """The picture, uint8, and its caption for these control values. ``kind`` only narrows the list of blocks."""
-        look, info = self.look(slice), self.maps[block or next(iter(self.maps))]
-        values = look.plane(info.name)[channel]
+        name = block or next(iter(self.maps))
+        look, info = self.cams.look(slice, [name], shown), self.info(name, shown)
+        values = look.plane(name)[channel]
         drawn = render(
             look.case.image,
             values,
             intensity=look.case.intensity,
             window=self.preprocessing.window,
             blend=blend,
-            limits=self.limits(look, info, channel, limits),
+            limits=self.limits(look, info, channel, limits if shown == MAP else "0 to 1"),
             outlines=[o for o in _outlines(look) if o[0] in OUTLINES[outlines]],
         )
-        return drawn, caption(self.title(info, channel), values, look.predicted, details=_details(look, info, values))
+        score = [] if shown == MAP else [self.cams.score(look, channel, look.maps[name][channel])]
+        title = self.title(info, channel) if shown == MAP else f"{shown} of {self.title(info, channel)}"
+        return drawn, caption(title, values, look.predicted, details=[*_details(look, info, values), *score])
 
     def limits(self, look: Look, info: MapInfo, channel: int, choice: str) -> tuple[float, float]:
         """Ends of the colour scale for "map", "block" or "0 to 1"."""
@@ -78,6 +85,10 @@ class AttentionExplorer(ImagePanel):
             return 0.0, 1.0
         values = look.plane(info.name) if choice == "block" else look.plane(info.name)[channel]
         return float(values.min()), float(values.max())
+
+    def info(self, name: str, shown: str = MAP) -> MapInfo:
+        """The map in words, as it is shown by one of ``cams.METHODS``."""
+        return self.cams.info(self.maps[name], shown, self.look(self.first))
 
     def title(self, info: MapInfo, channel: int) -> str:
         """'A of E²₁, dilation 1'; a map with one channel is named alone."""
@@ -90,6 +101,7 @@ class AttentionExplorer(ImagePanel):
         infos = list(self.maps.values())
         kinds = list(dict.fromkeys(info.kind for info in infos))
         most = max(len(info.channels) for info in infos)
+        classes = len(self.info(infos[0].name, METHODS[-1]).channels)
         controls = {}
         if len(self.cases) > 1:
             controls["slice"] = make_control("slice", range(len(self.cases)), self.first)
@@ -98,8 +110,9 @@ class AttentionExplorer(ImagePanel):
         if len(infos) > 1:
             word = "block" if "/" in infos[0].name else "map"
             controls["block"] = W.Dropdown(options=self._blocks(kinds[0]), description=word)
-        if most > 1:
-            kind = W.ToggleButtons if most <= BUTTONS else W.SelectionSlider
+        controls["shown"] = make_control("shown", list(METHODS))
+        if max(most, classes) > 1:
+            kind = W.ToggleButtons if max(most, classes) <= BUTTONS else W.SelectionSlider
             controls["channel"] = kind(options=_channels(infos[0]), description=infos[0].channel_word)
         controls["blend"] = (0.0, 1.0, 0.05)
         ranges, usual = self._ranges(most)
@@ -119,32 +132,55 @@ class AttentionExplorer(ImagePanel):
         return [(info.label, name) for name, info in self.maps.items() if info.kind == kind]
 
     def adapt(self, changed: str) -> None:
-        """Offer the blocks of the chosen kind, and the channels of the chosen block."""
+        """Offer the blocks of the chosen kind, the channels of what is shown, and a range where there is a choice."""
         if changed == "kind":
             self.controls["block"].options = self._blocks(self.controls["kind"].value)
-        if changed in ("kind", "block") and "channel" in self.controls and "block" in self.controls:
-            control, info = self.controls["channel"], self.maps[self.controls["block"].value]
+        shown = self.controls["shown"].value
+        if changed in ("kind", "block", "shown") and "channel" in self.controls:
+            block = self.controls.get("block")
+            control, info = self.controls["channel"], self.info(block.value if block else next(iter(self.maps)), shown)
             options = _channels(info)
             if tuple(control.options) != tuple(options):
                 control.options = options
             control.description = info.channel_word
             control.layout.display = None if len(options) > 1 else "none"
+        if "limits" in self.controls:
+            self.controls["limits"].layout.display = None if shown == MAP else "none"
 
     # ------------------------------------------------------------------------------------------ without a kernel
 
     def static(
-        self, slice: int | None = None, names: str | Sequence[str] | None = None, *, blend: float = 1.0, width=2.0
+        self,
+        slice: int | None = None,
+        names: str | Sequence[str] | None = None,
+        *,
+        shown: str = MAP,
+        blend: float = 1.0,
+        width=2.0,
     ):
         """The same maps as a matplotlib Figure, for one slice: a row per block, a column per channel.
 
         slice : by default the one the explorer starts with
         names : pattern or names of the maps; by default the last block of each resolution
+        shown : "map", "Grad-CAM" or "Grad-CAM++"; of the last two the figure says below what they are
         blend : 0 shows the CT, 1 the map; width : inches per picture
         Each row has its own colour range, printed beside it. Put the call last in a cell to see the figure.
         """
         from covidseg.show.widgets.montage import montage
 
-        return montage(self, self.first if slice is None else slice, self._choose(names), blend=blend, width=width)
+        if shown not in METHODS:
+            raise unknown_name("way to show a map", shown, METHODS)
+        index, chosen = self.first if slice is None else slice, self._choose(names)
+        look = self.cams.look(index, [info.name for info in chosen], shown)
+        infos = [self.info(info.name, shown) for info in chosen]
+        words = "" if shown == MAP else f"{shown}, {infos[0].note} {self._scores(look, infos)}"
+        return montage(self, look, infos, blend=blend, width=width, words=words)
+
+    def _scores(self, look: Look, infos: list[MapInfo]) -> str:
+        """A sentence for each class, of all these maps together."""
+        maps = [look.maps[info.name] for info in infos]
+        classes = range(len(maps[0]))
+        return " ".join(self.cams.score(look, k, np.array([values[k].any() for values in maps])) for k in classes)
 
     def _choose(self, names) -> list[MapInfo]:
         if names is None:

@@ -30,6 +30,7 @@ class Look:
     case: Case
     maps: dict[str, np.ndarray]  # name -> float32 (c, h, w), of a volume (c, h, w, d), as shown
     predicted: np.ndarray  # bool (H, W): any class but background
+    logits: torch.Tensor  # (K, h, w), of a volume (K, h, w, d), at the size of the input
     height: float = 0.0  # the middle of the slice in its volume, 0 the first face, 1 the last
 
     def plane(self, name: str) -> np.ndarray:
@@ -53,11 +54,20 @@ class SliceLooks:
     def input_shape(self, _index: int) -> tuple[int, int]:
         return (self.preprocessing.size,) * 2
 
+    def piece(self, index: int) -> int:
+        """Number of what goes through the network in one piece: here the slice."""
+        return index
+
+    def input(self, piece: int) -> torch.Tensor:
+        """(1, C, H, W), on the network's device."""
+        case = self.cases[piece]
+        x = self.preprocessing.apply(case.image, case.intensity)[None, : input_channels(self.model)]
+        return x.to(_device(self.model))
+
     def _look(self, index: int) -> Look:
         case = self.cases[index]
-        x = self.preprocessing.apply(case.image, case.intensity)[None, : input_channels(self.model)]
-        maps, logits = _one_pass(self.model, x, self.names)
-        return Look(case, maps, to_native(logits, case.image.shape)[0] > 0)
+        maps, logits = _one_pass(self.model, self.input(index), self.names)
+        return Look(case, maps, to_native(logits, case.image.shape)[0] > 0, logits[0])
 
 
 class VolumeLooks:
@@ -65,7 +75,7 @@ class VolumeLooks:
 
     A network halves the sides of its input, so they are brought to a multiple of 16 (or of what divides its patch) by
     repeating the last row, column and slice; the slices are shown as the network saw them. Memory: what the pass
-    needs, and 4 bytes for each value of the maps of two volumes.
+    needs, and 4 bytes for each value of the maps and logits of two volumes.
     """
 
     def __init__(self, model, cases: Sequence[Case] | Case, preprocessing: Preprocessing, names):
@@ -80,17 +90,25 @@ class VolumeLooks:
     def input_shape(self, index: int) -> tuple[int, int, int]:
         return self.volumes[self.places[index][0]].image.shape
 
+    def piece(self, index: int) -> int:
+        """Number of what goes through the network in one piece: here the volume."""
+        return self.places[index][0]
+
+    def input(self, piece: int) -> torch.Tensor:
+        """(1, C, H, W, D), on the network's device."""
+        case = self.volumes[piece]
+        x = prepare_volume(case.image, self.preprocessing, case.intensity, input_channels(self.model))
+        return x.to(_device(self.model))
+
     def look(self, index: int) -> Look:
         volume, z = self.places[index]
         maps, logits = self._pass(volume)
         case = self.cases[index]
         predicted = to_native(logits[..., z], case.image.shape)[0] > 0
-        return Look(case, maps, predicted, height=(z + 0.5) / logits.shape[-1])
+        return Look(case, maps, predicted, logits[0], height=(z + 0.5) / logits.shape[-1])
 
     def _volume(self, number: int) -> tuple[dict[str, np.ndarray], torch.Tensor]:
-        case = self.volumes[number]
-        x = prepare_volume(case.image, self.preprocessing, case.intensity, input_channels(self.model))
-        return _one_pass(self.model, x, self.names)
+        return _one_pass(self.model, self.input(number), self.names)
 
 
 def looks_of(model, cases, preprocessing: Preprocessing, names) -> SliceLooks | VolumeLooks:
@@ -123,13 +141,17 @@ def _some(cases: Sequence[Case] | Case) -> Sequence[Case]:
 
 def _one_pass(model, x, names) -> tuple[dict[str, np.ndarray], torch.Tensor]:
     """Maps as shown, without the batch, and logits (1, K, ...) in float32, from one forward pass."""
-    outputs, device = [], next((p.device for p in model.parameters()), torch.device("cpu"))
+    outputs = []
     hook = model.register_forward_hook(lambda _model, _inputs, output: outputs.append(output))
     try:
-        maps = attention.capture(model, x.to(device), names)
+        maps = attention.capture(model, x, names)
     finally:
         hook.remove()
     return {name: shown(model, name, values[0]) for name, values in maps.items()}, main_output(outputs[0]).float()
+
+
+def _device(model) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _grown(case: Case, multiples: Sequence[int]) -> Case:

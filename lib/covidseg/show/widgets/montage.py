@@ -1,27 +1,34 @@
 """The static twin of the AttentionExplorer: a figure that GitHub, nbviewer and a printer can show."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 from covidseg.show import show_overlay
 from covidseg.show.pictures import HEAT, INK, OUTCOMES, QUIET
+from covidseg.show.widgets.look import Look
 from covidseg.show.widgets.maps import MapInfo
 from covidseg.show.widgets.render import number, render
 
 COLUMNS = 4  # where every map has one channel only, maps fill rows of four
 MOST = 8  # channels shown of a map that has many
+LETTERS, LINE = 15, 0.16  # of the words below the figure: letters per inch, inches per line
 
 
-def montage(explorer, index: int, infos: Sequence[MapInfo], *, blend: float, width: float):
+def montage(explorer, look: Look, infos: Sequence[MapInfo], *, blend: float, width: float, words: str = ""):
     """Figure of one slice: the slice with the prediction, then the maps, a row per block and a column per channel.
 
-    explorer : AttentionExplorer; index : slice; infos : the maps to show; blend, width : as AttentionExplorer.static
+    explorer : AttentionExplorer; look : what is shown; infos : its maps; words : said below the figure
+    blend, width : as AttentionExplorer.static
     """
     import matplotlib.pyplot as plt
 
-    look, single = explorer.look(index), all(len(info.channels) == 1 for info in infos)
+    single = all(len(info.channels) == 1 for info in infos)
     rows = _grid(infos) if single else [[(info, k) for k in range(len(info.channels))][:MOST] for info in infos]
     columns = 1 + max(map(len, rows))
-    size = (columns * width + 0.7, len(rows) * width * (1.15 if single else 1.03) + 0.75)
+    across = columns * width + 0.7
+    words = fill(words, int(LETTERS * across))
+    below = LINE * (words.count("\n") + 2) if words else 0
+    size = (across, len(rows) * width * (1.15 if single else 1.03) + 0.75 + below)
     figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat:
         ax.set_axis_off()
@@ -32,13 +39,15 @@ def montage(explorer, index: int, infos: Sequence[MapInfo], *, blend: float, wid
             limits = explorer.limits(look, info, channel, "block")
             _show_map(ax, explorer, look, info, channel, (0.0, 1.0) if info.unit else limits, blend)
             if single:
-                _name(ax, f"{_math(info)}, {info.size}", limits)
+                _name(ax, f"{_of(info)}, {info.size}", limits)
             elif above is None or info.channels != above.channels:
                 ax.set_title(f"{info.channel_word} {info.channels[channel]}", fontsize=8, color=INK)
         if not single:
             _name_row(axes_row[0], info, limits)
             above = info
     _furnish(figure, axes, _scale(infos, single))
+    if words:
+        figure.supxlabel(words, fontsize=8, color=INK)
     plt.close(figure)  # shown once, as the value of its cell, and not a second time by the backend
     return figure
 
@@ -63,13 +72,16 @@ def _math(info: MapInfo) -> str:
     return f"${info.math}$" if info.math else info.symbol
 
 
+def _of(info: MapInfo) -> str:
+    return f"{info.kind} of {_math(info)}" if "/" in info.name else _math(info)
+
+
 def _name(ax, text, limits):
     ax.set_title(f"{text}\n{number(limits[0])} to {number(limits[1])}", fontsize=8, color=INK)
 
 
 def _name_row(ax, info, limits):
-    of = f"{info.kind} of {_math(info)}" if "/" in info.name else _math(info)
-    text = f"{of}, {info.size}\n{number(limits[0])} to {number(limits[1])}"
+    text = f"{_of(info)}, {info.size}\n{number(limits[0])} to {number(limits[1])}"
     ax.text(-0.06, 0.5, text, transform=ax.transAxes, rotation=90, ha="right", va="center", fontsize=8, color=INK)
 
 
