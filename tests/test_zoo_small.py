@@ -16,13 +16,15 @@ from covidseg import create_model, profile_model
 from covidseg.attention import capture, map_names
 from covidseg.errors import UserError
 from covidseg.nn import card
-from covidseg.zoo import enet
+from covidseg.zoo import cgnet, enet, espnetv2
 
 COUNTS = {  # parameters, GMAC at 512 x 512, MiniSeg Table 5
     "enet": (363_197, 1.890, "0.36M"),
+    "cgnet": (491_954, 3.363, "0.49M"),
+    "espnetv2": (335_850, 0.746, "0.34M"),
 }
-CORNERS = {"enet": None}  # align_corners of the last resize; None where there is none
-RECORDED = ["enet"]  # networks with tensors of the published code
+CORNERS = {"enet": None, "cgnet": False, "espnetv2": True}  # align_corners of the last resize; None where there is none
+RECORDED = ["enet", "cgnet", "espnetv2"]  # networks with tensors of the published code
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -130,3 +132,70 @@ def test_enets_asymmetric_convolution_is_one_of_5_by_5():
     column, row = conv[0].weight[..., 0], conv[1].weight[:, :, 0]  # out, middle, 5; out, middle, 5
     square = torch.einsum("mcy,omx->ocyx", column, row)
     assert_close(conv(x), nn.functional.conv2d(x, square, conv[1].bias, padding=2), rtol=1e-4, atol=1e-5)
+
+
+def dilated(conv, x, d):
+    """A depthwise 3x3 of dilation d: an ordinary one on each of the d x d pictures made of every d-th pixel."""
+    y = torch.empty_like(x)
+    for i in range(d):
+        for j in range(d):
+            every = nn.functional.conv2d(x[..., i::d, j::d], conv.weight, padding=1, groups=x.shape[1])
+            y[..., i::d, j::d] = every
+    return y
+
+
+@torch.no_grad()
+def test_cgnets_block_weighs_what_it_sees_near_and_around_by_the_whole_map():
+    block, x = seeded(cgnet.ContextGuided(8, 4, 4)), torch.randn(2, 8, 12, 9)
+    y = block.shrink(x)
+    y = block.f_joi(torch.cat([dilated(block.f_loc, y, 1), dilated(block.f_sur, y, 4)], 1))
+    first, second = block.f_glo.fc[0], block.f_glo.fc[2]
+    g = (y.mean((2, 3)) @ first.weight.T + first.bias).clamp(min=0) @ second.weight.T + second.bias
+    assert_close(block(x), x + torch.einsum("bchw,bc->bchw", y, 1 / (1 + (-g).exp())), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_cgnet_shows_the_shrunken_image_to_its_second_and_third_stage():
+    model, seen = seeded(create_model("cgnet", M=1, N=1)), []
+    for act in (model.act_1, model.act_2):
+        act.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0][:, -3:]))
+    x = torch.randn(1, 3, 16, 24)
+    model(x)
+    mean = nn.functional.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).mean((4, 5))  # the padding counts
+    assert_close(seen[0], mean)
+    assert_close(seen[1], nn.functional.pad(mean, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).mean((4, 5)))
+
+
+@torch.no_grad()
+def test_espnetv2s_unit_sums_each_branch_onto_the_larger_ones():
+    unit, x, seen = seeded(espnetv2.EESP(16, 16, (1, 2, 3, 4))), torch.randn(2, 16, 10, 12), []
+    unit.merge.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    answer, y = unit(x), unit.reduce(x)
+    single = [dilated(branch, y, d) for branch, d in zip(unit.branches, (1, 2, 3, 4), strict=True)]
+    sums = [sum(single[: k + 1]) for k in range(4)]
+    assert_close(seen[0], torch.cat(sums, 1), rtol=1e-4, atol=1e-5)
+    conv, bn = unit.expand
+    groups = unit.merge(seen[0]).unflatten(1, (4, 4))  # each group of four channels is mixed alone
+    mixed = torch.einsum("bgchw,goc->bgohw", groups, conv.weight[..., 0, 0].unflatten(0, (4, 4))).flatten(1, 2)
+    assert_close(answer, unit.act(bn(mixed) + x), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_espnetv2s_strided_unit_keeps_the_average_first_and_adds_the_image():
+    down, x, image = seeded(espnetv2.Down(16, 32, 3)), torch.randn(1, 16, 9, 12), torch.randn(1, 3, 5, 6)
+    average = nn.functional.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2).mean((4, 5))
+    assert_close(down(x, image), down.act(torch.cat([average, down.eesp(x)], 1) + down.image(image)))
+
+
+def test_espnetv2_answers_level_3_beside_in_training():
+    logits, [side] = create_model("espnetv2", num_classes=3).train()(torch.randn(2, 3, 33, 50))
+    assert logits.shape == side.shape == (2, 3, 33, 50)
+
+
+def test_espnetv2s_prelus_of_strided_units_are_all_that_is_never_used():
+    model = seeded(create_model("espnetv2")).train()
+    logits, [side] = model(torch.randn(2, 3, 64, 64))
+    (logits.square().sum() + side.square().sum()).backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None]
+    assert idle == [f"down_{i}.eesp.act.weight" for i in (2, 3, 4)]
+    assert any(f"{sum(model.get_parameter(name).numel() for name in idle)} par" in n for n in card("espnetv2").notes)

@@ -26,7 +26,7 @@ class ConvBNAct(nn.Sequential):
         super().__init__(conv, *BNAct(C_out, eps=eps, act=act))
 
 
-def half() -> nn.AvgPool2d:
+def halving() -> nn.AvgPool2d:
     """3x3 average at stride 2; the padding counts. Odd sides are rounded up, as by a 3x3 convolution of stride 2."""
     return nn.AvgPool2d(3, 2, padding=1)
 
