@@ -16,14 +16,25 @@ from covidseg import create_model, profile_model
 from covidseg.attention import capture, map_names
 from covidseg.errors import UserError
 from covidseg.nn import card
-from covidseg.zoo import cgnet, enet, espnetv2
+from covidseg.nn.layers import corner_resize
+from covidseg.zoo import cgnet, edanet, enet, espnet, espnetv2, lednet
 
 COUNTS = {  # parameters, GMAC at 512 x 512, MiniSeg Table 5
     "enet": (363_197, 1.890, "0.36M"),
     "cgnet": (491_954, 3.363, "0.49M"),
     "espnetv2": (335_850, 0.746, "0.34M"),
+    "edanet": (681_818, 4.385, "0.68M"),
+    "lednet": (2_313_972, 6.218, "2.26M"),
+    "espnet": (345_585, 1.747, "0.35M"),
 }
-CORNERS = {"enet": None, "cgnet": False, "espnetv2": True}  # align_corners of the last resize; None where there is none
+CORNERS = {
+    "enet": None,
+    "cgnet": False,
+    "espnetv2": True,
+    "edanet": True,
+    "lednet": True,
+    "espnet": None,
+}  # align_corners of the last resize; None where there is none
 RECORDED = ["enet", "cgnet", "espnetv2"]  # networks with tensors of the published code
 
 
@@ -199,3 +210,102 @@ def test_espnetv2s_prelus_of_strided_units_are_all_that_is_never_used():
     idle = [name for name, p in model.named_parameters() if p.grad is None]
     assert idle == [f"down_{i}.eesp.act.weight" for i in (2, 3, 4)]
     assert any(f"{sum(model.get_parameter(name).numel() for name in idle)} par" in n for n in card("espnetv2").notes)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("C_out", "channels"), [(13, [5, 2, 2, 2, 2]), (5, [1] * 5), (2, [1, 1]), (1, [1])])
+def test_espnets_block_sums_from_dilation_2_on(C_out, channels):
+    block, x = seeded(espnet.ESP(6, C_out)), torch.randn(2, 6, 17, 20)
+    assert [branch.out_channels for branch in block.branches] == channels
+    y = torch.einsum("bchw,dc->bdhw", x, block.reduce.weight[..., 0, 0])
+    single = []
+    for branch, r in zip(block.branches, (1, 2, 4, 8, 16), strict=False):
+        wide = nn.functional.pad(y, (r, r, r, r))
+        taps = [(wide[..., i * r : i * r + 17, j * r : j * r + 20], i, j) for i in range(3) for j in range(3)]
+        single.append(sum(torch.einsum("bchw,oc->bohw", tap, branch.weight[..., i, j]) for tap, i, j in taps))
+    sums = [single[0], *(sum(single[1 : k + 1]) for k in range(1, len(single)))]
+    assert_close(block(x), block.act(torch.cat(sums, 1)), rtol=1e-4, atol=1e-5)
+    same = seeded(espnet.ESP(6, 6, residual=True))
+    before, same.residual = same(x), False
+    same.act = nn.Sequential(Add(x), same.act)
+    assert_close(same(x), before)
+
+
+class Add(nn.Module):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def forward(self, y):
+        return self.x + y
+
+
+@torch.no_grad()
+def test_espnets_doubling_writes_each_score_into_a_square_of_four():
+    up, x = espnet.Up2(3), torch.randn(1, 3, 4, 5)
+    squares = torch.einsum("bchw,cdij->bdhiwj", x, up.weight).flatten(2, 3).flatten(3)
+    assert_close(up(x, torch.empty(1, 1, 7, 9)), squares[..., :7, :9])
+
+
+@torch.no_grad()
+def test_edanets_halving_puts_the_convolution_before_the_maxima():
+    down, x = seeded(edanet.Down(4, 10)), torch.randn(1, 4, 7, 8)
+    wide = nn.functional.pad(x, (0, 0, 0, 1), value=-1e9)
+    maxima = wide.unflatten(2, (4, 2)).unflatten(4, (4, 2)).amax((3, 5))
+    assert_close(down(x), down.bn(torch.cat([down.conv(x), maxima], 1)).clamp(min=0))
+    assert edanet.Down(10, 4).conv.out_channels == 4  # no maxima where the channels shrink
+
+
+@torch.no_grad()
+def test_edanets_module_puts_forty_channels_before_all_it_has_read():
+    module, x = seeded(edanet.EDA(7, 4, 0.02)), torch.randn(1, 7, 10, 11)
+    shrink, column, row = (module.new[i] for i in (0, 7, 8))
+    square = torch.einsum("mcy,omx->ocyx", column.weight[..., 0], row.weight[:, :, 0])  # one 3x3 of dilation 4
+    y = module.new[1:7](torch.einsum("bchw,oc->bohw", x, shrink.weight[..., 0, 0]) + shrink.bias[:, None, None])
+    offset = row(column.bias[None, :, None, None].expand_as(y))  # the first line's bias, as the second one sees it
+    y = nn.functional.conv2d(y, square, padding=4, dilation=4) + offset
+    assert_close(module(x), torch.cat([module.new[9:](y), x], 1), rtol=1e-4, atol=1e-5)
+
+
+def test_edanets_blocks_grow_by_forty_from_60_and_130():
+    with torch.device("meta"):
+        model = create_model("edanet")
+    assert [m.new[0].in_channels for m in model.block_1] == [60, 100, 140, 180, 220]
+    assert [m.new[0].in_channels for m in model.block_2] == list(range(130, 450, 40))
+    assert [m.new[8].dilation[1] for m in (*model.block_1, *model.block_2)] == [1, 1, 1, 2, 2, 2, 2, 4, 4, 8, 8, 16, 16]
+
+
+@torch.no_grad()
+def test_lednets_halving_is_one_convolution_whose_maxima_overlap():
+    down, x = seeded(lednet.Down(3, 8)), torch.randn(1, 3, 9, 12)
+    y = nn.functional.conv2d(x, torch.cat([conv.weight for conv in down.convs]), stride=2, padding=2)
+    maxima = torch.stack([y[..., :-1, :-1], y[..., 1:, :-1], y[..., :-1, 1:], y[..., 1:, 1:]]).amax(0)
+    assert maxima.shape[2:] == (5, 6)
+    assert_close(down(x), maxima)
+
+
+@torch.no_grad()
+def test_lednets_unit_turns_the_right_half_and_interleaves_the_halves():
+    unit, x = seeded(lednet.SSnbt(8, 5)), torch.randn(1, 8, 11, 12)
+    for left, right in zip(unit.left, unit.right, strict=True):
+        if isinstance(left, nn.Conv2d):
+            right.weight.copy_(left.weight.transpose(2, 3))
+    halves = [x[:, :4] + unit.left(x[:, :4]), x[:, 4:] + unit.right(x[:, 4:])]
+    assert_close(unit(x), torch.stack([h.clamp(min=0) for h in halves], 2).flatten(1, 2))
+    for left, right in zip(unit.left, unit.right, strict=True):
+        if isinstance(left, nn.BatchNorm2d):
+            right.load_state_dict(left.state_dict())
+    assert_close(unit.right(x[:, :4]), unit.left(x[:, :4].transpose(2, 3)).transpose(2, 3), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_lednets_pyramid_weighs_the_scores():
+    apn, x = seeded(lednet.APN(6, 2)), torch.randn(1, 6, 24, 17)
+    half, quarter = apn.down[0](x), apn.down[1](apn.down[0](x))
+    eighth = apn.down[2](quarter)
+    assert [f.shape[2:] for f in (half, quarter, eighth)] == [(12, 9), (6, 5), (3, 3)]
+    A = apn.score[1](quarter) + corner_resize(apn.score[0](eighth), quarter)
+    A = corner_resize(apn.score[2](half) + corner_resize(A, half), x)
+    mean = apn.image[1:](x.mean((2, 3), keepdim=True))
+    assert_close(apn(x), apn.direct(x) * A + mean)
+    assert apn(x).min() >= 0
