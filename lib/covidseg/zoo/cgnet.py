@@ -1,6 +1,6 @@
 """CGNet: a light-weight context guided network for semantic segmentation (Wu et al., IEEE TIP 2021, arXiv 1811.08201).
 
-Read beside Figures 3 and 4: the context guided block looks at a pixel (f_loc), at its surroundings through a dilated
+Read beside the figure of the context guided block. It looks at a pixel (f_loc), at its surroundings through a dilated
 filter (f_sur), joins the two (f_joi), and weighs the channels by what the whole map says (f_glo).
 """
 
@@ -11,7 +11,7 @@ from covidseg.nn.registry import register
 from covidseg.zoo._configs import configured
 from covidseg.zoo._light import BNAct, ConvBNAct, halving
 
-LEVELS = {2: (64, 2, 8), 3: (128, 4, 16)}  # stage -> channels, dilation of f_sur, reduction of f_glo (section 4.1)
+LEVELS = {2: (64, 2, 8), 3: (128, 4, 16)}  # stage -> channels, dilation of f_sur, reduction of f_glo
 
 
 class GlobalContext(nn.Module):
@@ -43,7 +43,7 @@ class Down(nn.Module):
 
 
 class ContextGuided(nn.Module):
-    """CG block with global residual learning, Figure 4 (b): (B, C, H, W) -> the same shape."""
+    """CG block with global residual learning: (B, C, H, W) -> the same shape."""
 
     def __init__(self, C: int, dilation: int, reduction: int):
         super().__init__()

@@ -1,7 +1,7 @@
 """EDANet: efficient dense modules of asymmetric convolution (Lo et al., ACM MM Asia 2019, arXiv 1809.06323).
 
-Read beside Figures 1 and 2 and Table 1: DenseNet's idea with cheap, dilated layers. Each EDA module looks at all maps
-before it through 3x1 and 1x3 filters and adds 40 channels; there is no decoder.
+Read beside the figures of the network and of the EDA module: DenseNet's idea with cheap, dilated layers. Each module
+looks at all maps before it through 3x1 and 1x3 filters and adds 40 channels; there is no decoder.
 """
 
 from torch import Tensor, cat, nn
@@ -12,7 +12,7 @@ from covidseg.nn.registry import register
 from covidseg.zoo._configs import configured
 
 GROWTH = 40
-BLOCK_1, BLOCK_2 = (1, 1, 1, 2, 2), (2, 2, 4, 4, 8, 8, 16, 16)  # dilations of the modules (Table 1)
+BLOCK_1, BLOCK_2 = (1, 1, 1, 2, 2), (2, 2, 4, 4, 8, 8, 16, 16)  # dilations of the modules
 WIDTHS = (15, 60, 130)  # channels after each halving
 
 
@@ -41,7 +41,7 @@ def asymmetric(C: int, dilation: int = 1) -> nn.Sequential:
 
 
 class EDA(nn.Module):
-    """Figure 2: (B, C, H, W) -> (B, 40 + C, H, W), the new channels first."""
+    """EDA module: (B, C, H, W) -> (B, 40 + C, H, W), the new channels first."""
 
     def __init__(self, C: int, dilation: int, dropout: float):
         super().__init__()

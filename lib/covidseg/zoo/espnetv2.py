@@ -1,8 +1,8 @@
 """ESPNetv2: a light-weight, power efficient convolutional network (Mehta et al., CVPR 2019, arXiv 1811.11431).
 
-Read beside Figures 1 to 3: the EESP unit looks through four depthwise filters of growing dilation and adds each answer
-to that of the next larger one; the strided unit halves the map and mixes in the image again. Section 4.3 turns the
-classifier into a segmentation network by a pyramid on top and a light decoder.
+Read beside Figures 1 and 2: the EESP unit looks through four depthwise filters of growing dilation and adds each answer
+to that of the next larger one; the strided unit halves the map and mixes in the image again. For segmentation a pyramid
+stands on top, and a light decoder.
 """
 
 from itertools import accumulate

@@ -1,8 +1,8 @@
 """LEDNet: a lightweight encoder-decoder network (Wang et al., ICIP 2019, arXiv 1905.02423).
 
-Read beside Figures 2 and 3: SS-nbt units split the channels into two halves, look at each through 3x1 and 1x3 filters,
-add the input, and shuffle the halves. The decoder, an attention pyramid network (APN), weighs the encoder's scores by
-those of a small pyramid below them.
+Read beside the figures of the unit and of the decoder. SS-nbt units split the channels into two halves, look at each
+through 3x1 and 1x3 filters, add the input, and shuffle the halves. The decoder, an attention pyramid network (APN),
+weighs the encoder's scores by those of a small pyramid below them.
 """
 
 from torch import Tensor, cat, nn
@@ -11,14 +11,14 @@ from covidseg.nn.layers import ConvBNReLU, corner_resize
 from covidseg.nn.registry import register
 from covidseg.zoo._configs import configured
 
-STAGES = ((32, (1, 1, 1)), (64, (1, 1)), (128, (1, 2, 5, 9, 2, 5, 9, 17)))  # channels, dilations of the units (Table 1)
+STAGES = ((32, (1, 1, 1)), (64, (1, 1)), (128, (1, 2, 5, 9, 2, 5, 9, 17)))  # channels, dilations of the units
 
 
 class Down(nn.Module):
     """(B, C, H, W) -> (B, C', H/2, W/2), odd sides rounded up.
 
-    The paper has a convolution beside max-pooling. Code: two convolutions padded by 2, both max-pooled at stride 1, and
-    no BatchNorm.
+    The paper has a convolution beside max-pooling. Code: convolution padded by 2, then max-pooling at stride 1; the
+    count leaves no room for biases or a BatchNorm. That it is two convolutions of half the channels is our reading.
     """
 
     def __init__(self, C: int, C_out: int):
@@ -38,7 +38,7 @@ def line(C: int, upright: bool, d: int) -> nn.Conv2d:
 
 
 def branch(C: int, upright_first: bool, dilation: int) -> nn.Sequential:
-    """One half of Figure 3: 3x3 and then a dilated 3x3, each as two lines with a ReLU between."""
+    """One half of the unit: 3x3 and then a dilated 3x3, each as two lines with a ReLU between."""
     layers: list[nn.Module] = []
     for d in (1, dilation):
         layers += [line(C, upright_first, d), nn.ReLU(), line(C, not upright_first, d), nn.BatchNorm2d(C), nn.ReLU()]
@@ -46,7 +46,7 @@ def branch(C: int, upright_first: bool, dilation: int) -> nn.Sequential:
 
 
 class SSnbt(nn.Module):
-    """Split-shuffle-non-bottleneck, Figure 3: (B, C, H, W) -> the same shape."""
+    """Split-shuffle-non-bottleneck: (B, C, H, W) -> the same shape."""
 
     def __init__(self, C: int, dilation: int):
         super().__init__()
