@@ -1,7 +1,5 @@
 """The small rivals of MiniSeg's Table 5 against counts, the authors' tensors, and their blocks said a second time."""
 
-import json
-import math
 from importlib import import_module
 
 import numpy as np
@@ -11,6 +9,7 @@ from random_norms import seeded
 from test_infnet import size_of
 from torch import nn
 from torch.testing import assert_close
+from zoo_reference import distance
 
 from covidseg import create_model, profile_model
 from covidseg.attention import capture, map_names
@@ -53,41 +52,10 @@ def test_parameters_and_macs_are_those_of_both_builds(name):
 # --- tensors of the published code
 
 
-KINDS = dict(bn_weight=(1, 0.1), bn_bias=(0, 0.1), bn_mean=(0, 0.1), bn_var=(1, 0.2), prelu=(0.25, 0.05))
-
-
-def filled(index, shape, kind, factor, base):
-    """Value of one entry of a state dict, from its place and kind alone, as the reference's README says."""
-    rng = np.random.RandomState(base + index)
-    if kind == "bn_count":
-        return np.zeros(shape, np.int64)
-    n = rng.standard_normal(shape)
-    if kind == "weight":
-        n *= math.sqrt(2 / math.prod(shape[1:])) * factor
-    elif kind == "bias":
-        n *= 0.05
-    else:
-        mean, scale = KINDS[kind]
-        n = mean + scale * (abs(n) if kind == "bn_var" else n)
-    return np.asarray(n, np.float32)
-
-
 @pytest.mark.parametrize("name", RECORDED)
 def test_logits_equal_those_of_the_published_code(name, reference):
     """Layers are built in the published order, so entries of the state dicts agree one by one."""
-    facts = json.loads((reference / "zoo" / f"{name}.json").read_text())
-    model = create_model(name, config="released")
-    state = model.state_dict()
-    for (key, old), (index, theirs, shape, kind) in zip(state.items(), facts["state_dict"], strict=True):
-        assert list(old.shape) == shape, f"{key} is not {theirs}"
-        value = filled(index, tuple(shape), kind, facts["conv_scale_factor"], facts["seed_base"])
-        state[key] = torch.from_numpy(value)
-    model.load_state_dict(state)
-    x = torch.from_numpy(np.random.RandomState(7).standard_normal((1, 3, 96, 128)).astype(np.float32))
-    with torch.no_grad():
-        logits = model.double().eval()(x.double()).numpy()
-    wanted = np.load(reference / "zoo" / f"{name}.npz")["logits"]
-    assert np.abs(logits - wanted).max() < 1e-6 * np.abs(wanted).max()
+    assert distance(create_model(name, config="released"), reference / "zoo", name) < 1e-6
 
 
 # --- the contract of every network
