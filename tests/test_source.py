@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+import torch
 from toy_records import toy_record
 
+from covidseg import create_model, papers, zoo
 from covidseg.runs import source
 from covidseg.runs import trial as trials
 from covidseg.runs.source import engine_key, version_of
@@ -82,3 +84,51 @@ def test_a_run_that_borrows_from_another_paper_by_name_is_stale_when_that_change
     after = [source.source_key(*place, package=copy) for place in given]
     assert before[0] != after[0] and before[1] == after[1]
     source._text.cache_clear()
+
+
+# --------------------------------------------------------------------------------------------------------- trunks
+
+ROWS = {(row.network, row.variant): row for paper in papers.papers() for row in paper.rows}
+NEW_TRUNK = """from covidseg.backbones._trunk import Trunk
+from covidseg.backbones.resnet import ResNet, kaiming
+
+TRUNKS = {
+    "brandnew": Trunk(ResNet, None),
+}
+"""
+
+
+def test_a_new_trunk_leaves_the_keys_of_all_networks_as_they_are_until_one_takes_it(tmp_path):
+    copy = shutil.copytree(source.PACKAGE, tmp_path / "covidseg", ignore=shutil.ignore_patterns("__pycache__", "*.pt"))
+    places = [place for place in ROWS if place[0] != "miniseg" or not place[1]]
+    before = {place: source.source_key(*place, package=copy) for place in places}
+    every = source.source_key(package=copy)
+    new, taker = copy / "backbones" / "new.py", copy / "zoo" / "deeplabv3plus.py"
+    new.write_text(NEW_TRUNK)
+    assert {place: source.source_key(*place, package=copy) for place in places} == before
+    assert source.source_key(package=copy) != every
+
+    def key():
+        source._text.cache_clear()
+        return source.source_key("deeplabv3plus", package=copy)
+
+    taker.write_text(taker.read_text().replace('"xception"', '"brandnew"'))
+    taken = key()
+    new.write_text(NEW_TRUNK + "a = 1\n")
+    assert key() != taken != before["deeplabv3plus", ""]
+    source._text.cache_clear()
+
+
+def test_a_key_covers_the_files_of_all_trunks_and_rivals_that_its_network_is_made_of(monkeypatch):
+    monkeypatch.setattr(source, "_hash", lambda files, data: {source.PACKAGE / file for file in files})
+    made = set()
+    for network, variant in [*((name, "") for name in zoo.names()), *(p for p in ROWS if p[0].startswith("infnet"))]:
+        with torch.device("meta"):
+            parts = create_model(network, **ROWS[network, variant].options).modules()
+        modules = {
+            m for m in (type(p).__module__ for p in parts) if m.startswith(("covidseg.backbones", "covidseg.zoo"))
+        }
+        files = {source.PACKAGE / (m.removeprefix("covidseg.").replace(".", "/") + ".py") for m in modules}
+        assert files <= source.source_key(network, variant), f"{network}/{variant}"
+        made |= files
+    assert len(made) > 10

@@ -1,58 +1,32 @@
 """Trunks trained on ImageNet, by name. The kit brings no ImageNet weights: it reads the files the user has.
 
-State-dict names are torchvision's (ResNet, VGG16, DenseNet) and the authors' (Res2Net), so those files fit as they
-are. Of the aligned Xception no public file in these names is known.
+Each file here enters the trunks of its table ``TRUNKS``, with the public files of their weights; a file that begins
+with _ is shared by some. State-dict names are torchvision's (or the authors', for Res2Net), so those files fit as they
+are.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from torch import nn
 
-from covidseg.backbones.densenet import DenseNet, densenet, modern_key
-from covidseg.backbones.res2net import res2net50
-from covidseg.backbones.resnet import ResNet, resnet
-from covidseg.backbones.vgg import VGG16
-from covidseg.backbones.xception import Xception
+from covidseg.backbones._trunk import Trunk
 from covidseg.errors import UserError, unknown_name
 
-__all__ = [
-    "BACKBONES",
-    "DenseNet",
-    "ResNet",
-    "VGG16",
-    "Xception",
-    "create_backbone",
-    "freeze_norms",
-    "load_backbone",
-    "trunk",
-]
+__all__ = ["BACKBONES", "Trunk", "create_backbone", "freeze_norms", "load_backbone", "trunk"]
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """How to build a trunk, the public file of its ImageNet weights if there is one, and its names if they differ."""
+def _entered() -> dict[str, Trunk]:
+    """The trunks of all files, by name; a second entry of the same name raises ValueError."""
+    found: dict[str, Trunk] = {}
+    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        for name, one in import_module(f"{__name__}.{file.stem}").TRUNKS.items():
+            if found.setdefault(name, one) is not one:
+                raise ValueError(f"Two trunks want the name {name!r}.")
+    return found
 
-    build: Callable[..., nn.Module]
-    file: str | None
-    rename: Callable[[str], str] = str
 
-
-_TORCHVISION = "https://download.pytorch.org/models/"
-BACKBONES = {
-    "resnet18": Trunk(partial(resnet, 18), _TORCHVISION + "resnet18-5c106cde.pth"),
-    "resnet50": Trunk(partial(resnet, 50), _TORCHVISION + "resnet50-19c8e357.pth"),
-    "resnet101": Trunk(partial(resnet, 101), _TORCHVISION + "resnet101-5d3b4d8f.pth"),
-    "res2net50": Trunk(
-        res2net50, "https://shanghuagao.oss-cn-beijing.aliyuncs.com/res2net/res2net50_v1b_26w_4s-3cf99910.pth"
-    ),
-    "vgg16": Trunk(VGG16, _TORCHVISION + "vgg16-397923af.pth"),
-    "vgg16_bn": Trunk(partial(VGG16, norm=True), _TORCHVISION + "vgg16_bn-6c64b313.pth"),
-    "densenet161": Trunk(partial(densenet, 161), _TORCHVISION + "densenet161-8d451a50.pth", modern_key),
-    "xception": Trunk(Xception, None),
-}
+BACKBONES = _entered()
 
 
 def create_backbone(name: str, **options) -> nn.Module:

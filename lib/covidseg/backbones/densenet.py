@@ -7,9 +7,11 @@ halves channels and size. torchvision's files are older than its code: they writ
 
 import re
 from collections import OrderedDict
+from functools import partial
 
 from torch import Tensor, cat, nn, ones, zeros
 
+from covidseg.backbones._trunk import TORCHVISION, Trunk
 from covidseg.backbones.resnet import conv3x3, kaiming
 from covidseg.errors import unknown_name
 from covidseg.nn.layers import pointwise
@@ -126,3 +128,6 @@ def _transition(C: int, Norm) -> nn.Sequential:
     """BN-ReLU-1x1 to half the channels (DenseNet-C, theta = 0.5), then 2x2 averages."""
     norm, relu, conv, pool = Norm(C), nn.ReLU(inplace=True), pointwise(C, C // 2), nn.AvgPool2d(2)
     return nn.Sequential(OrderedDict(norm=norm, relu=relu, conv=conv, pool=pool))
+
+
+TRUNKS = {"densenet161": Trunk(partial(densenet, 161), TORCHVISION + "densenet161-8d451a50.pth", modern_key)}

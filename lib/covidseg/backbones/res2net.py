@@ -7,6 +7,7 @@ are the authors', so that their ``res2net50_v1b_26w_4s-3cf99910.pth`` loads.
 
 from torch import Tensor, cat, nn
 
+from covidseg.backbones._trunk import Trunk
 from covidseg.backbones.resnet import DEPTHS, ResNet, conv3x3
 from covidseg.nn.layers import pointwise
 
@@ -48,3 +49,7 @@ class Bottle2neck(nn.Module):
 def res2net50(*, classes: int | None = None, **options) -> ResNet:
     """Res2Net-50 v1b 26w x 4s; 23,669,352 numbers in the trunk. ``options`` are ResNet's."""
     return ResNet(Bottle2neck, DEPTHS[50], stem="deep", shortcut="avg", classes=classes, **options)
+
+
+_AUTHORS = "https://shanghuagao.oss-cn-beijing.aliyuncs.com/res2net/"
+TRUNKS = {"res2net50": Trunk(res2net50, _AUTHORS + "res2net50_v1b_26w_4s-3cf99910.pth")}

@@ -10,6 +10,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from covidseg.backbones._trunk import TORCHVISION, Trunk
 from covidseg.errors import unknown_name
 from covidseg.nn.layers import pointwise
 
@@ -153,3 +154,10 @@ def _avg_shortcut(c_in: int, c_out: int, stride: int) -> nn.Sequential:
 
 STEMS = {"7x7": lambda c_in, width: nn.Conv2d(c_in, width, 7, 2, padding=3, bias=False), "deep": _deep_stem}
 SHORTCUTS = {"conv": _conv_shortcut, "avg": _avg_shortcut}
+
+
+TRUNKS = {
+    "resnet18": Trunk(partial(resnet, 18), TORCHVISION + "resnet18-5c106cde.pth"),
+    "resnet50": Trunk(partial(resnet, 50), TORCHVISION + "resnet50-19c8e357.pth"),
+    "resnet101": Trunk(partial(resnet, 101), TORCHVISION + "resnet101-5d3b4d8f.pth"),
+}

@@ -1,7 +1,10 @@
 """VGG16 (Simonyan and Zisserman, ICLR 2015, configuration D) as a trunk with torchvision's state-dict names."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
+from covidseg.backbones._trunk import TORCHVISION, Trunk
 from covidseg.backbones.resnet import kaiming
 from covidseg.errors import unknown_name
 
@@ -51,3 +54,9 @@ class VGG16(nn.Module):
         for i in (2, 3, 4, 5):
             f.append(self.stage(i)(f[-1]))
         return f
+
+
+TRUNKS = {
+    "vgg16": Trunk(VGG16, TORCHVISION + "vgg16-397923af.pth"),
+    "vgg16_bn": Trunk(partial(VGG16, norm=True), TORCHVISION + "vgg16_bn-6c64b313.pth"),
+}

@@ -7,6 +7,7 @@ separable convolution; MiniSeg's code, whose counts these are, does not.
 
 from torch import Tensor, nn
 
+from covidseg.backbones._trunk import Trunk
 from covidseg.backbones.resnet import kaiming
 from covidseg.errors import unknown_name
 from covidseg.nn.layers import ConvBNReLU, depthwise, pointwise
@@ -76,3 +77,6 @@ class Xception(nn.Module):
         f.append(self.block2(f[-1]))
         f.append(self.middle(self.block3(f[-1])))
         return [*f, self.exit(self.block20(f[-1]))]  # f_5
+
+
+TRUNKS = {"xception": Trunk(Xception, None)}

@@ -1,9 +1,10 @@
 """A hash of the source that computes a run's numbers: equal hashes, equal numbers on equal data and machine.
 
 It covers the engine, the folder of the run's paper, the run's network with all that its file imports of rivals and
-trunks, and what the run takes from another paper by name. So a new rival, a new paper, a picture or a command changes
-no other run's key. What a run is given as data (its row's options and task, its recipe) is hashed as data, so one more
-row in ``paper.py`` or recipe in ``recipes.py`` changes nothing either.
+trunks, the trunks that it takes by name, and what the run takes from another paper by name. So a new rival, a new
+trunk, a new paper, a picture or a command changes no other run's key. What a run is given as data (its row's options
+and task, its recipe) is hashed as data, so one more row in ``paper.py`` or recipe in ``recipes.py`` changes nothing
+either.
 """
 
 import json
@@ -27,6 +28,8 @@ ENGINE = (
 )  # fmt: skip
 DECIDES_NOTHING = ("paper.py", "recipes.py", "diagram.py", "checks")  # of a paper's folder; the first two are data
 BORROWED = re.compile(r"covidseg\.((?:zoo|backbones)(?:\.\w+)?)")
+TRUNK = re.compile(r'"(\w+)": Trunk\(')  # an entry of the table TRUNKS in a trunk's file
+QUOTED = re.compile(r"['\"](\w+)['\"]")
 
 
 def source_key(
@@ -51,8 +54,9 @@ def source_key(
     network = _files([f"papers/{home.name}" if home else f"zoo/{model}"], package)
     files = [*_files(ENGINE, package), *own, *network]
     files += _files(borrowed, package)
-    data = {"options": dict(row.options), "task": row.task, **(data or {})}
-    return _hash([*files, *_borrowed(own + network, package)], data)
+    options = dict(row.options)
+    data = {"options": options, "task": row.task, **(data or {})}
+    return _hash([*files, *_borrowed(own + network, package, options)], data)
 
 
 def engine_key(package: Path = PACKAGE) -> str:
@@ -92,18 +96,33 @@ def _files(names: Iterable[str], package: Path) -> list[Path]:
     return found
 
 
-def _borrowed(files: list[Path], package: Path) -> list[Path]:
-    """What the files import of rivals and trunks, and what that imports in turn."""
+def _borrowed(files: list[Path], package: Path, options: dict) -> list[Path]:
+    """What the files import of rivals and trunks, and what that imports in turn.
+
+    A file that imports the finder of trunks, or a rival that may hand a name on to it, takes those whose names stand in
+    quotes, in it or in the row's options.
+    """
     found: list[Path] = []
     waiting = list(files)
     while waiting:
-        for name in BORROWED.findall(waiting.pop().read_text(encoding="utf-8")):
+        text = waiting.pop().read_text(encoding="utf-8")
+        names = BORROWED.findall(text)
+        if any(name == "backbones" or name.startswith("zoo") for name in names):
+            named = {*QUOTED.findall(text), *QUOTED.findall(json.dumps(options))}
+            names += [place for trunk, place in _trunks(package).items() if trunk in named]
+        for name in names:
             place = package / name.replace(".", "/")
             file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
             if file.is_file() and file not in (*found, *files):
                 found.append(file)
                 waiting.append(file)
     return sorted(found)
+
+
+def _trunks(package: Path) -> dict[str, str]:
+    """Name of every trunk -> module that enters it; none is imported."""
+    places = sorted((package / "backbones").glob("*.py"))
+    return {name: f"backbones.{place.stem}" for place in places for name in TRUNK.findall(place.read_text("utf-8"))}
 
 
 def _hash(files: list[Path], data: dict | None) -> str:
