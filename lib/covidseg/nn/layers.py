@@ -1,6 +1,6 @@
 """Small pieces that several networks share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, cat, nn
 from torch.nn import functional as F
@@ -14,6 +14,8 @@ __all__ = [
     "Contracting",
     "ConvBNReLU",
     "Double",
+    "FFM",
+    "Lateral",
     "PPM",
     "UpConv",
     "activation",
@@ -203,3 +205,35 @@ class Affinity(nn.Module):
 def collect(V: Tensor, A: Tensor, like: Tensor) -> Tensor:
     """Sums of values V (B, C, h, w), weighted by A of ``Affinity``, as a map (B, C, H, W) of the size of ``like``."""
     return (V.flatten(2) @ A.flatten(2).transpose(1, 2)).unflatten(2, like.shape[-2:])
+
+
+class FFM(nn.Module):
+    """Feature Fusion Module (Qiu et al., AAAI 2021, Figure 2 (c) and Eqn 14): (B, C, H, W) -> (B, C', H, W)."""
+
+    def __init__(self, C: int, C_out: int):
+        super().__init__()
+        self.shrink = pointwise(C, C_out)
+        self.near, self.far = depthwise(C_out, 3), depthwise(C_out, 3, dilation=2)
+        self.bn = nn.BatchNorm2d(C_out)
+
+    def forward(self, X: Tensor) -> Tensor:
+        S = self.shrink(X)  # (14) B, C', H, W
+        return self.bn(self.near(S) + self.far(S))  # (14)
+
+
+class Lateral(nn.Module):
+    """One decoder step of the same paper, Eqn 15: the upsampled D_{i+1} (B, C, H, W) meets E_i (B, C', H, W) -> D_i.
+
+    fusion : builder f(C, C') of what the upsampled map passes. bias : of the lateral 1x1 convolution.
+    """
+
+    def __init__(
+        self, C: int, C_out: int, *, fusion: Callable[..., nn.Module] = FFM, bias: bool = True, act: str = "prelu"
+    ):
+        super().__init__()
+        self.fusion = fusion(C, C_out)
+        self.lateral = nn.Sequential(pointwise(C_out, C_out, bias=bias), nn.BatchNorm2d(C_out))
+        self.act = activation(act, C_out)
+
+    def forward(self, U: Tensor, E: Tensor) -> Tensor:  # B, C, H, W and B, C', H, W
+        return self.act(self.fusion(U) + self.lateral(E))  # (15) B, C', H, W

@@ -1,8 +1,9 @@
 """MiniSeg: an extremely minimum network for COVID-19 segmentation (Qiu et al., AAAI 2021, arXiv 2004.09750).
 
 Read this file beside the paper: AHSP is Figure 1 and Eqns 1-8, DB, CB and FFM are Figure 2 (a)-(c), Stage is
-Eqns 10-13, the decoder Eqns 14-16. Letters are the paper's: E and Q are the two encoder paths, D the decoder,
-C_i, N_i and M_i the channels and blocks of stage i. B is the batch; H' and W' the sides after a stride.
+Eqns 10-13, the decoder Eqns 14-16 (FFM and Lateral, which rivals borrow, stand in nn/layers.py). Letters are the
+paper's: E and Q are the two encoder paths, D the decoder, C_i, N_i and M_i the channels and blocks of stage i. B is the
+batch; H' and W' the sides after a stride.
 
 The published code is not quite the published text. Each point where they part is one field of ``Wiring``
 (wiring.py): ``wiring="official"`` is what the authors' weights need, ``wiring="paper"`` is the text.
@@ -16,8 +17,8 @@ from math import gcd
 from torch import Tensor, cat, nn
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.nn.layers import FFM, Lateral, depthwise, pointwise, resize
 from covidseg.nn.layers import activation as make_activation
-from covidseg.nn.layers import depthwise, pointwise, resize
 from covidseg.nn.registry import register
 from covidseg.papers.miniseg.wiring import Wiring, choose_wiring
 
@@ -69,20 +70,6 @@ class CB(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(C_out), make_activation(act, C_out))
 
 
-class FFM(nn.Module):
-    """Feature Fusion Module of the decoder, Eqn 14: (B, C, H, W) -> (B, C', H, W)."""
-
-    def __init__(self, C, C_out):
-        super().__init__()
-        self.shrink = pointwise(C, C_out)
-        self.near, self.far = depthwise(C_out, 3), depthwise(C_out, 3, dilation=2)
-        self.bn = nn.BatchNorm2d(C_out)
-
-    def forward(self, X: Tensor) -> Tensor:
-        S = self.shrink(X)  # (14) B, C', H, W
-        return self.bn(self.near(S) + self.far(S))  # (14)
-
-
 class Stage(nn.Module):
     """One encoder stage, Eqns 10-13: maps (E, Q) of the last stage -> (E, Q) at half the size.
 
@@ -126,19 +113,6 @@ class Stage(nn.Module):
         else:
             Q_half, E_half = self.fuse(cat([Q, E], 1)).chunk(2, 1)  # (11) code
         return self.E_entry(E_half + E), self.Q_entry(Q_half + Q)  # (11) B, C', H', W'
-
-
-class Lateral(nn.Module):
-    """One decoder step, Eqn 15: the upsampled D_{i+1} meets E_i."""
-
-    def __init__(self, C, C_out, fusion, wiring, act):
-        super().__init__()
-        self.fusion = fusion(C, C_out)
-        self.lateral = nn.Sequential(pointwise(C_out, C_out, bias=wiring.lateral_bias), nn.BatchNorm2d(C_out))
-        self.act = make_activation(act, C_out)
-
-    def forward(self, U: Tensor, E: Tensor) -> Tensor:  # B, C, H, W and B, C', H, W
-        return self.act(self.fusion(U) + self.lateral(E))  # (15) B, C', H, W
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +182,8 @@ class MiniSeg(nn.Module):
         if decoder is not None:
             top = [pointwise(C[3], C[3], bias=wiring.lateral_bias), nn.BatchNorm2d(C[3])]
             self.top = nn.Sequential(*top, *([make_activation(activation, C[3])] if wiring.top_activation else []))
-            self.steps.extend(Lateral(C[i + 1], C[i], blocks.fusion, wiring, activation) for i in (2, 1, 0))
+            step = dict(fusion=blocks.fusion, bias=wiring.lateral_bias, act=activation)
+            self.steps.extend(Lateral(C[i + 1], C[i], **step) for i in (2, 1, 0))
         head_channels = [C[3]] if decoder is None else C if self.aux else C[:1]
         self.heads = nn.ModuleList(_head(c, num_classes, wiring.dropout) for c in head_channels)
 
