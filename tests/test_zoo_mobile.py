@@ -13,7 +13,9 @@ from covidseg import create_model, profile_model
 from covidseg.attention import capture
 from covidseg.backbones import BACKBONES, create_backbone, load_backbone
 from covidseg.backbones.efficientnet import MBConv
+from covidseg.backbones.mobilenet import separable
 from covidseg.backbones.mobilenetv2 import InvertedResidual
+from covidseg.backbones.shufflenet import Unit as UnitV1
 from covidseg.backbones.shufflenetv2 import Unit as UnitV2
 from covidseg.errors import UserError
 from covidseg.nn import card
@@ -23,16 +25,22 @@ COUNTS = {  # parameters and conv GMAC at 512 x 512: of config="paper", then of 
     "mobilenetv2": (2_223_872, 1.565, 2_366_114, 1.813),
     "shufflenetv2": (1_253_604, 0.752, 1_597_702, 1.291),
     "efficientnet": (8_573_706, 13.085, 8_573_706, 13.085),
+    "mobilenet": (3_206_976, 2.966, 4_274_626, 6.337),
+    "shufflenet": (916_920, 0.713, 1_805_162, 2.267),
 }
 TABLE_5 = {  # as printed: parameters (K of 1e3, M of 1,024,000) and "FLOPs"
     "mobilenetv2": ("2.17", "1.60"),
     "shufflenetv2": ("1.22", "0.77"),
     "efficientnet": ("8.37", "13.19"),
+    "mobilenet": ("3.13", "3.02"),
+    "shufflenet": ("0.92", "0.75"),
 }
 TAPS = {  # what the decoder reads, the deepest map first, and the stride of its last map
     "mobilenetv2": ([1280, 96, 32, 24, 16], 2),
     "shufflenetv2": ([1024, 232, 116, 24], 4),
     "efficientnet": ([320, 192, 112, 80, 24, 16], 2),
+    "mobilenet": ([1024, 512, 256, 128, 64], 2),
+    "shufflenet": ([960, 480, 240, 24], 4),
 }
 NETWORKS = list(COUNTS)
 BARE = [name for name in NETWORKS if name != "efficientnet"]  # Table 5 counts these without their decoder
@@ -83,6 +91,7 @@ def counted_as_in_table_5(model) -> int:
 
 @each
 def test_config_paper_is_the_row_of_miniseg_table_5(name):
+    """MobileNet's 3.02 needs a ReLU behind each BatchNorm: with ReLU6, uncounted, it would be 2.99."""
     with torch.device("meta"):
         model = create_model(name, config="paper")
     unit = 1_024_000 if COUNTS[name][0] >= 1e6 else 1e6
@@ -121,6 +130,13 @@ def dealt(x, groups):
 
 def close(a, b):
     assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_separable_convolution_filters_each_channel_then_mixes_them():
+    pair, x = seeded(separable(3, 5, 2)), torch.randn(1, 3, 9, 7)
+    (depthwise, norm, _), (pointwise, last, _) = pair[:3], pair[3:]
+    y = channel_bn(filtered(x, depthwise), norm).clamp(min=0)
+    close(pair(x), channel_bn(mixed(y, pointwise), last).clamp(min=0))
 
 
 @pytest.mark.parametrize(("C_out", "stride", "t"), [(4, 1, 6), (4, 1, 1), (6, 1, 3), (4, 2, 3)])
@@ -162,6 +178,20 @@ def test_a_unit_of_shufflenet_v2_splits_or_halves_the_size_and_shuffles(C, strid
     y = channel_bn(mixed(right, first), norm1).clamp(min=0)
     y = channel_bn(mixed(channel_bn(filtered(y, depthwise), norm2), last), norm3).clamp(min=0)
     close(unit(x), dealt(torch.cat([left, y], 1), 2))
+
+
+@pytest.mark.parametrize(("C", "stride", "groups"), [(24, 1, 3), (12, 2, 3), (12, 2, 1)])
+def test_a_unit_of_shufflenet_shuffles_between_its_groups_and_adds_or_concatenates(C, stride, groups):
+    unit, x = seeded(UnitV1(C, 24, stride, groups)), torch.randn(1, C, 9, 7)
+    y = channel_bn(mixed(x, unit.shrink[0]), unit.shrink[1]).clamp(min=0)
+    assert y.shape[1] == 6 and unit.shrink[0].groups == groups and unit.grow[0].groups == 3
+    y = channel_bn(filtered(dealt(y, 3), unit.filters[0]), unit.filters[1])
+    y = channel_bn(mixed(y, unit.grow[0]), unit.grow[1])
+    if stride == 1:
+        close(unit(x), (x + y).clamp(min=0))
+    else:
+        means = taps(x, torch.eye(C)[..., None, None].expand(C, C, 3, 3) / 9)[..., ::2, ::2]  # zeros count
+        close(unit(x), torch.cat([means, y], 1).clamp(min=0))
 
 
 class Pyramid(nn.Module):
