@@ -54,8 +54,8 @@ def load_backbone(name: str, path: str | Path, **options) -> nn.Module:
         raise UserError(f"{path} holds no weights by name. ImageNet weights of {name!r} are in {wanted}.")
     state = {BACKBONES[name].rename(key): value for key, value in state.items()}
     own = network.state_dict()
-    misfit = [key for key in own if not _optional(key) and getattr(state.get(key), "shape", None) != own[key].shape]
-    misfit += [key for key in state if key not in own and not _optional(key)]
+    needed = [key for key in own | state if not _optional(key, getattr(network, "not_in_files", ()))]
+    misfit = [key for key in needed if key not in own or getattr(state.get(key), "shape", None) != own[key].shape]
     if misfit:
         more = f" and {len(misfit) - 1} more" if len(misfit) > 1 else ""
         raise UserError(f"{path} does not fit {name!r}: {misfit[0]}{more}. Its ImageNet weights are in {wanted}.")
@@ -71,9 +71,13 @@ def trunk(backbone: str | nn.Module, imagenet: str | Path | None = None, **optio
     return load_backbone(backbone, imagenet, **options) if imagenet else create_backbone(backbone, **options)
 
 
-def _optional(key: str) -> bool:
-    """Classifiers are not ours to keep, files older than torch 0.4.1 do not count batches, no file has ScaledNorms."""
-    return key.startswith(("fc.", "classifier.")) or key.endswith(("num_batches_tracked", ".gain", ".offset"))
+def _optional(key: str, not_in_files: tuple[str, ...]) -> bool:
+    """Classifiers are not ours to keep, files older than torch 0.4.1 do not count batches, no file has ScaledNorms.
+
+    not_in_files : how the names of layers begin that this trunk has of its own.
+    """
+    own = ("fc.", "classifier.", *not_in_files)
+    return key.startswith(own) or key.endswith(("num_batches_tracked", ".gain", ".offset"))
 
 
 def freeze_norms(network: nn.Module) -> nn.Module:

@@ -45,20 +45,21 @@ class ScaledNorm(nn.BatchNorm2d):
 class DenseLayer(nn.Sequential):
     """H of Eqn 2, BN-ReLU-1x1-BN-ReLU-3x3: all maps so far (B, C, H, W) -> ``growth`` new ones."""
 
-    def __init__(self, C: int, growth: int, Norm=nn.BatchNorm2d):
+    def __init__(self, C: int, growth: int, Norm=nn.BatchNorm2d, dilation: int = 1):
         inner = BOTTLENECK * growth
         first = [("norm1", Norm(C)), ("relu1", nn.ReLU(inplace=True)), ("conv1", pointwise(C, inner))]
-        second = [("norm2", Norm(inner)), ("relu2", nn.ReLU(inplace=True)), ("conv2", conv3x3(inner, growth))]
+        conv2 = conv3x3(inner, growth, dilation=dilation)
+        second = [("norm2", Norm(inner)), ("relu2", nn.ReLU(inplace=True)), ("conv2", conv2)]
         super().__init__(OrderedDict(first + second))
 
 
 class DenseBlock(nn.Module):
     """(B, C, H, W) -> (B, C + layers * growth, H, W)."""
 
-    def __init__(self, C: int, layers: int, growth: int, Norm=nn.BatchNorm2d):
+    def __init__(self, C: int, layers: int, growth: int, Norm=nn.BatchNorm2d, dilation: int = 1):
         super().__init__()
         for i in range(layers):
-            self.add_module(f"denselayer{i + 1}", DenseLayer(C + i * growth, growth, Norm))
+            self.add_module(f"denselayer{i + 1}", DenseLayer(C + i * growth, growth, Norm, dilation))
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [x]
@@ -73,26 +74,37 @@ class DenseNet(nn.Module):
     f_1 is the stem before max-pooling, f_2..f_4 are the dense blocks before their transitions (which begin with the
     BatchNorm and ReLU), f_5 is the last block after both. ``channels`` and ``strides`` tell what the five maps are.
     growth, layers, stem : k, layers of each block and channels of the stem. scaled : ``ScaledNorm`` everywhere.
+    output_stride : 32, 16 or 8; a transition that would pass it does not pool, and the blocks behind it dilate instead.
+    halved : a fourth transition, without pooling, stands before the last norm: f_5 has half the channels (DenseASPP).
     classes : outputs of an ImageNet classifier, which is carried along and never used; None leaves it out.
     """
 
     def __init__(
-        self, growth: int, layers: tuple[int, ...], stem: int, *, in_channels=3, scaled=False,
-        classes: int | None = None,
+        self, growth: int, layers: tuple[int, ...], stem: int, *, in_channels=3, scaled=False, output_stride=32,
+        halved=False, classes: int | None = None,
     ):  # fmt: skip
         super().__init__()
+        if output_stride not in (8, 16, 32):
+            raise unknown_name("output_stride", output_stride, (8, 16, 32))
         Norm = ScaledNorm if scaled else nn.BatchNorm2d
         conv0 = nn.Conv2d(in_channels, stem, 7, 2, padding=3, bias=False)
         norm0, relu0, pool0 = Norm(stem), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1)
         self.features = nn.Sequential(OrderedDict(conv0=conv0, norm0=norm0, relu0=relu0, pool0=pool0))
-        self.channels, self.strides, C = [stem], [2, 4, 8, 16, 32], stem
+        self.channels, self.strides, C = [stem], [2, 4], stem
+        dilation = 1
         for i, depth in enumerate(layers, 1):
-            self.features.add_module(f"denseblock{i}", DenseBlock(C, depth, growth, Norm))
+            self.features.add_module(f"denseblock{i}", DenseBlock(C, depth, growth, Norm, dilation))
             C += depth * growth
             self.channels.append(C)
             if i < len(layers):
-                self.features.add_module(f"transition{i}", _transition(C, Norm))
-                C //= 2
+                pools = 2 * self.strides[-1] <= output_stride
+                self.features.add_module(f"transition{i}", _transition(C, Norm, pools))
+                self.strides.append(self.strides[-1] * (2 if pools else 1))
+                dilation, C = dilation * (1 if pools else 2), C // 2
+        if halved:
+            self.features.add_module("transition4", _transition(C, Norm, pools=False))
+            self.channels[-1] = C = C // 2
+        self.not_in_files = ("features.transition4.", "features.norm5.") if halved else ()
         self.features.add_module("norm5", Norm(C))
         self.classifier = None if classes is None else nn.Linear(C, classes)
         kaiming(self)
@@ -104,7 +116,9 @@ class DenseNet(nn.Module):
         for i in (1, 2, 3):
             f.append(parts[f"denseblock{i}"](y))  # f_2 .. f_4
             y = parts[f"transition{i}"](f[-1])
-        f.append(parts["norm5"](parts["denseblock4"](y)).relu())  # f_5
+        y = parts["denseblock4"](y)
+        y = parts["transition4"](y) if "transition4" in parts else y
+        f.append(parts["norm5"](y).relu())  # f_5
         return f
 
 
@@ -124,10 +138,13 @@ def modern_key(key: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
 
 
-def _transition(C: int, Norm) -> nn.Sequential:
+def _transition(C: int, Norm, pools: bool = True) -> nn.Sequential:
     """BN-ReLU-1x1 to half the channels (DenseNet-C, theta = 0.5), then 2x2 averages."""
-    norm, relu, conv, pool = Norm(C), nn.ReLU(inplace=True), pointwise(C, C // 2), nn.AvgPool2d(2)
+    norm, relu, conv, pool = Norm(C), nn.ReLU(inplace=True), pointwise(C, C // 2), nn.AvgPool2d(2 if pools else 1)
     return nn.Sequential(OrderedDict(norm=norm, relu=relu, conv=conv, pool=pool))
 
 
-TRUNKS = {"densenet161": Trunk(partial(densenet, 161), TORCHVISION + "densenet161-8d451a50.pth", modern_key)}
+TRUNKS = {
+    "densenet161": Trunk(partial(densenet, 161), TORCHVISION + "densenet161-8d451a50.pth", modern_key),
+    "densenet201": Trunk(partial(densenet, 201), TORCHVISION + "densenet201-c1103571.pth", modern_key),
+}
