@@ -105,6 +105,9 @@ class ANNNet(nn.Module):
 CONFIGS: dict[str, dict] = {"paper": {}, "released": {}}  # 48,560,964; MiniSeg Table 5: 47.42M of 1,024,000
 
 
-@register("annnet", paper="Zhu et al., ICCV 2019", arxiv="1908.07678", params=48_560_964)
+@register(
+    "annnet", paper="Zhu et al., ICCV 2019", arxiv="1908.07678", params=48_560_964,
+    notes=("idea: each pixel looks at 110 means of the map in place of all its pixels",),
+)  # fmt: skip
 def annnet(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> ANNNet:
     return ANNNet(num_classes, in_channels, **configured("annnet", CONFIGS, config, options))

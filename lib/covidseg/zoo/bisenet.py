@@ -94,6 +94,9 @@ class BiSeNet(nn.Module):
 CONFIGS: dict[str, dict] = {"paper": {}, "released": {}}  # 12,795,394; MiniSeg Table 5: 12.50M of 1,024,000
 
 
-@register("bisenet", paper="Yu et al., ECCV 2018", arxiv="1808.00897", params=12_795_394)
+@register(
+    "bisenet", paper="Yu et al., ECCV 2018", arxiv="1808.00897", params=12_795_394,
+    notes=("idea: a short path for detail beside a deep path for context",),
+)  # fmt: skip
 def bisenet(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> BiSeNet:
     return BiSeNet(num_classes, in_channels, **configured("bisenet", CONFIGS, config, options))

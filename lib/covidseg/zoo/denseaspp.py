@@ -66,6 +66,9 @@ class DenseASPP(nn.Module):
 CONFIGS: dict[str, dict] = {"paper": {}, "released": {}}  # 28,603,250; MiniSeg Table 5: 27.93M of 1,024,000
 
 
-@register("denseaspp", paper="Yang et al., CVPR 2018", params=28_603_250)
+@register(
+    "denseaspp", paper="Yang et al., CVPR 2018", params=28_603_250,
+    notes=("idea: dilated layers that each read all before them, so that their fields of view add up",),
+)  # fmt: skip
 def denseaspp(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> DenseASPP:
     return DenseASPP(num_classes, in_channels, **configured("denseaspp", CONFIGS, config, options))

@@ -98,6 +98,7 @@ CONFIGS: dict[str, dict] = {  # parameters with 2 classes, measured
 @register(
     "dfn", paper="Yu et al., CVPR 2018", arxiv="1804.09337", params=44_569_940,
     notes=(
+        "idea: from coarse to fine, each map chooses the channels of the next, so that a region gets one class",
         "2,049,000 parameters are the trunk's ImageNet classifier, which MiniSeg's Table 5 counts and nothing uses",
         "Table 5 says ResNet50: its count is ResNet-101's, and its 81.88 GFLOPs count the trunk twice (40.79 G once)",
     ),

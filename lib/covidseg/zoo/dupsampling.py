@@ -2,7 +2,7 @@
 
 Read beside Figures 2 and 3: label maps are so regular that an 8 x 8 tile of scores can be written as a vector times a
 matrix W. One 1x1 convolution with W therefore grows stride 8 to full size, in place of a bilinear resize, and all the
-features can be fused where maps are small.
+features can be fused where maps are small. The paper finds W from label maps beforehand, the code trains it.
 """
 
 from torch import Tensor, cat, nn
@@ -60,6 +60,9 @@ class DUNet(nn.Module):
 CONFIGS: dict[str, dict] = {"paper": {}, "released": {}}  # 29,145,344; MiniSeg Table 5: 28.46M of 1,024,000
 
 
-@register("dupsampling", paper="Tian et al., CVPR 2019", arxiv="1903.02120", params=29_145_344)
+@register(
+    "dupsampling", paper="Tian et al., CVPR 2019", arxiv="1903.02120", params=29_145_344,
+    notes=("idea: a learned matrix writes each pixel's 8 x 8 tile of scores, in place of a bilinear resize",),
+)  # fmt: skip
 def dupsampling(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> DUNet:
     return DUNet(num_classes, in_channels, **configured("dupsampling", CONFIGS, config, options))

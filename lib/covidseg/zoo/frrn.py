@@ -99,6 +99,9 @@ CONFIGS: dict[str, dict] = {
 }  # 17,711,474 with 2 classes; MiniSeg Table 5: 17.30M of 1,024,000
 
 
-@register("frrn", paper="Pohlen et al., CVPR 2017", arxiv="1611.08323", params=17_711_474)
+@register(
+    "frrn", paper="Pohlen et al., CVPR 2017", arxiv="1611.08323", params=17_711_474,
+    notes=("idea: one stream stays at full size and takes what another, which shrinks and grows, finds",),
+)  # fmt: skip
 def frrn(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> FRRN:
     return FRRN(num_classes, in_channels, **configured("frrn", CONFIGS, config, options))

@@ -3,6 +3,9 @@
 Read beside Figures 2 and 5: every level of the trunk gets what all others can give, pixel by pixel. A gate G_l says
 where level l is of use. Level l sends G_i X_i to the others, and takes from them where its own gate is shut. On top,
 PSPNet's pyramid pooling and a dense feature pyramid: each level is stacked on all that came before it.
+
+The paper leaves layers open. This build is the one found whose parameters, MACs and "FLOPs" are all those of MiniSeg's
+benchmark: two 3x3 per level as the paper says, biases in place of norms, and a decoder of transposed convolutions.
 """
 
 from torch import Tensor, cat, nn
@@ -100,7 +103,11 @@ CONFIGS: dict[str, dict] = {  # parameters with 2 classes, measured
 
 @register(
     "gff", paper="Li et al., AAAI 2020", arxiv="1904.01803", params=92_738_947,
-    notes=("Table 5 of MiniSeg says ResNet50: its count is ResNet-101's",),
+    notes=(
+        "idea: a gate for each level and pixel decides what it gives to the other levels and takes from them",
+        "MiniSeg's Table 5 says ResNet50: its count is ResNet-101's",
+        "no recorded tensor: which layers have norms and biases was inferred from parameters, MACs and printed FLOPs",
+    ),
 )  # fmt: skip
 def gff(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> GFF:
     return GFF(num_classes, in_channels, **configured("gff", CONFIGS, config, options))
