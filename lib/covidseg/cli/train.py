@@ -86,9 +86,13 @@ def train(
             f"{variant or model} takes more than one training or other targets: `covidseg notebooks run 40_train_one "
             f"-p model={model}{of_row} -p dataset={dataset} -p fold={fold}` does all of it."
         )
+    task = paper.tasks[row.task]
+    if not task.takes(chosen):
+        able = ", ".join(one.name for one in paper.recipes if task.takes(one))
+        raise UserError(f"recipe={recipe} has no {task.learns}, which {variant or model} learns: choose {able}.")
     splits = parts(dataset, fold)
     network = _network(model, options, seed)
-    sizes = [_size(dataset in SYNTHETIC, chosen, cases, split) for split in splits]
+    sizes = [_size(dataset in SYNTHETIC, chosen, cases, split, task) for split in splits]
     train_set, val_set = (
         load_dataset(dataset, split, fold or None, **size) for split, size in zip(splits, sizes, strict=True)
     )
@@ -124,9 +128,15 @@ def _network(name, options, seed):
     return create_model(name, **options)
 
 
-def _size(synthetic, recipe, cases, split) -> dict:
-    """How many phantoms, and how large; a real set is as large as it is."""
+def _size(synthetic, recipe, cases, split, task) -> dict:
+    """How many phantoms, and how large; a real set is as large as it is, in volumes if the task needs them.
+
+    A volume is larger than the patch that its recipe cuts: as large as those of the budget with that recipe.
+    """
+    volumes = "volumes" in task.needs
     if not synthetic:
-        return {}
+        return {"volumes": True} if volumes else {}
     count = cases if split == "train" else max(1, cases // 2)
-    return {"n": count, "size": max(scale.side for scale in recipe.scales)}
+    side = max(scale.side for scale in recipe.scales)
+    known = [budget.phantom_size for budget in task.budgets.values() if budget.recipe == recipe.name and volumes]
+    return {"n": count, "size": known[0] if known else side}

@@ -149,3 +149,20 @@ class CaseDataset(Sequence):
                 digest.update(np.ascontiguousarray(case.mask, dtype=np.uint8))
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
+
+
+def lungs_of(cases: Sequence[Case]) -> Sequence[Case]:
+    """The same cases, with the lungs in place of the infection, for a network that learns and is scored on lungs.
+
+    Raises UserError for a case without a lung mask, when it is asked for.
+    """
+    if not isinstance(cases, CaseDataset):
+        return [_with_lungs(case) for case in cases]
+    name, where = f"{cases.name} lungs", {"split": cases.split, "fold": cases.fold, "notes": cases.notes}
+    return CaseDataset(name, cases.ids, cases.patients, lambda i: _with_lungs(cases.case(i)), cache_bytes=0, **where)
+
+
+def _with_lungs(case: Case) -> Case:
+    if case.lung is None:
+        raise UserError(f"Case {case.id} has no lung mask: choose a set that has them, such as p9, p20 or a phantom.")
+    return replace(case, mask=(case.lung != 0).astype(np.uint8))

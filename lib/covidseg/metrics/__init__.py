@@ -27,7 +27,7 @@ from covidseg.metrics.overlap import (
 )
 from covidseg.metrics.protocols import find_protocol, list_protocols, segmentation_scores
 from covidseg.metrics.scores import Scores
-from covidseg.metrics.surface import average_surface_distance, boundary, hausdorff, hausdorff95
+from covidseg.metrics.surface import average_surface_distance, boundary, hausdorff, hausdorff95, surface_dice
 
 __all__ = [
     "Counts",
@@ -51,4 +51,5 @@ __all__ = [
     "segmentation_scores",
     "sensitivity",
     "specificity",
+    "surface_dice",
 ]

@@ -204,7 +204,7 @@ def sizes_of(task: type[Task], budget: str, dataset: str, fold: int = 1) -> Budg
         raise unknown_name("budget", budget, task.budgets)
     chosen, known = task.budgets[budget], data_set(dataset)
     whole = known.own_split if fold == 0 else known.fold_sizes
-    if budget == "paper" and whole:
+    if budget == "paper" and whole and "volumes" not in task.needs:  # the sizes known of a set are slices
         chosen = replace(chosen, train_cases=whole[0], val_cases=whole[1])
     return chosen
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from covidseg.data.datasets import SYNTHETIC
 from covidseg.errors import UserError
 from covidseg.lessons import schema
 from covidseg.runs import work
@@ -10,7 +11,7 @@ from covidseg.runs.plan import TRAIN_ONE, Run, plan, plan_file
 from covidseg.tables import find_all_records, list_tables, load_table
 
 GRIDS = (".yaml", ".yml", ".json")
-TABLE_BUDGET = {"phantom": "lesson"}  # of a table's runs, unless the command line says otherwise; else "paper"
+TABLE_BUDGET = dict.fromkeys(SYNTHETIC, "lesson")  # unless the command line says otherwise; else "paper"
 
 
 def planned(what: str, assignments: list[str], notebook: str | None = None, plain: bool = False) -> list[Run]:

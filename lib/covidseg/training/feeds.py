@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Protocol, Self
@@ -20,8 +20,6 @@ from covidseg.training.recipes import Recipe
 
 __all__ = ["ClassNumbers", "Slices", "validation_of_slices"]
 
-TARGETS = {"infection": 2, "classes": 4}  # classes, the background included
-
 
 class BatchesOfSlices(Batches, Protocol):
     """Batches that bring further slices, held out for validation, to the same mean and deviation."""
@@ -30,17 +28,21 @@ class BatchesOfSlices(Batches, Protocol):
 
 
 class ClassNumbers(Feed):
-    """What feeds have in common whose ``target`` is class numbers: 0 and 1 for "infection", 0 to 3 for "classes"."""
+    """What feeds have in common whose ``target`` is class numbers: 0 and 1 for "infection", 0 to 3 for "classes".
 
+    targets : name -> number of classes, the background included; a paper's feed may have others
+    """
+
+    targets: ClassVar[Mapping[str, int]] = {"infection": 2, "classes": 4}
     target: str
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise unknown_name("target of a recipe", self.target, TARGETS)
+        if self.target not in self.targets:
+            raise unknown_name("target of a recipe", self.target, self.targets)
 
     @property
     def num_classes(self) -> int:
-        return TARGETS[self.target]
+        return self.targets[self.target]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from random import Random
 import numpy as np
 import torch
 
-from covidseg.data.case import Case, CaseDataset
+from covidseg.data.case import Case, CaseDataset, lungs_of
 from covidseg.data.datasets import open_shelf
 from covidseg.data.layouts import WHOLE, Volume
 from covidseg.data.sets import DataSet
@@ -168,23 +168,6 @@ def at_size(case: Case, size: int) -> Case:
     )
     spacing = (case.spacing[0] * rows / size, case.spacing[1] * columns / size)
     return replace(case, image=image, mask=mask, lung=lung, spacing=spacing)
-
-
-def lungs_of(cases):
-    """The same cases, with the lungs in place of the infection: what the first network of a cascade learns.
-
-    Raises UserError for a case without a lung mask, when it is asked for.
-    """
-    if not isinstance(cases, CaseDataset):
-        return [_with_lungs(case) for case in cases]
-    name, where = f"{cases.name} lungs", {"split": cases.split, "fold": cases.fold, "notes": cases.notes}
-    return CaseDataset(name, cases.ids, cases.patients, lambda i: _with_lungs(cases.case(i)), cache_bytes=0, **where)
-
-
-def _with_lungs(case: Case) -> Case:
-    if case.lung is None:
-        raise UserError(f"Case {case.id} has no lung mask: choose a set that has them, such as chsnet_fused.")
-    return replace(case, mask=(case.lung != 0).astype(np.uint8))
 
 
 FUSED = partial(

@@ -5,8 +5,9 @@ The blocks have drawings of their own in ``diagram_blocks``.
 
 from covidseg.nn.layers import input_channels
 from covidseg.papers.chsnet.blocks import HybridPool
-from covidseg.papers.chsnet.diagram_blocks import CONV, GATE, JOIN, MAP, POOL, WIDTH, arrow, bend, box, finish, many
+from covidseg.papers.chsnet.diagram_blocks import CONV, GATE, JOIN, MAP, POOL
 from covidseg.show.furniture import axes_or_current
+from covidseg.show.pencil import WIDTH, arrow, bend, box, finish, many
 from covidseg.show.pictures import INK, QUIET
 
 __all__ = ["show_chsnet", "show_raiunet"]
