@@ -57,7 +57,7 @@ def soft_dice(logits, target, *, smooth=1.0, squared=False, reduce="case", ignor
     """1 - soft Dice, (2 sum pg + s) / (sum p + sum g + s), mean over cases and foreground classes.
 
     smooth : s > 0; two empty masks then score Dice 1, and the smaller s, the dearer a false alarm there
-    squared : p^2 and g^2 in the denominator (V-Net, Milletari et al. 2016; Punn and Agarwal Eq. 14)
+    squared : p^2 and g^2 in the denominator (Milletari et al. 2016; Punn and Agarwal Eq. 14)
     reduce : "case" sums over the pixels of one image, "batch" over the whole batch (patches may hold no lesion)
     """
     p, g = _foreground(logits, target, reduce, ignore_index)

@@ -136,12 +136,15 @@ SITUATIONS = {
 }
 
 
+def as_seen_by(protocol: str, mask: np.ndarray) -> np.ndarray:
+    """A slice, or three of it as a volume where the protocol scores those."""
+    return np.stack([mask] * 3, 2) if find_protocol(protocol).per == "volume" else mask
+
+
 @pytest.mark.parametrize("case", SITUATIONS)
 @pytest.mark.parametrize("protocol", list_protocols())
 def test_a_protocol_scores_or_says_in_one_line_why_not(protocol, case):
-    pred, truth = SITUATIONS[case]
-    if find_protocol(protocol).per == "volume":
-        pred, truth = (np.stack([mask] * 3, 2) for mask in (pred, truth))
+    pred, truth = (as_seen_by(protocol, mask) for mask in SITUATIONS[case])
     try:
         scores = segmentation_scores(pred, truth, protocol)
     except UserError as refusal:
@@ -157,7 +160,8 @@ def test_the_options_with_which_a_task_scores_are_its_protocols(paper):
     for task in paper.tasks.values():
         for name, options in task.protocols.items():
             if name in list_protocols():
-                assert isinstance(segmentation_scores([LESION, LESION], [LESION, NOTHING], name, **options), Scores)
+                lesion, nothing = (as_seen_by(name, mask) for mask in (LESION, NOTHING))
+                assert isinstance(segmentation_scores([lesion, lesion], [lesion, nothing], name, **options), Scores)
 
 
 # ------------------------------------------------------------------------------------------------ every network
