@@ -366,9 +366,9 @@ class Fixed(nn.Module):
 
 @pytest.mark.parametrize(
     ("outputs", "wants", "drawn"),
-    [("joint", "infection", [0, 0, 1]), ("joint", "lungs", [0, 1, 1]), ("infection", "infection", [0, 1, 2])],
+    [("joint", "infection", [0, 0, 1]), ("joint", "classes", [0, 1, 2]), ("infection", "infection", [0, 1, 2])],
 )
-def test_of_a_joint_network_the_infection_or_the_lungs_are_drawn(outputs, wants, drawn):
+def test_of_a_joint_network_the_infection_is_drawn_unless_the_classes_are_wanted(outputs, wants, drawn):
     greys = np.array([0, 128, 255], np.float32)[np.random.default_rng(0).integers(3, size=(9, 7, 4))]
     plain = Preprocessing(32, (0,) * 3, (1,) * 3)
     mask = predict(Fixed(outputs, wants), greys, plain, "grey")

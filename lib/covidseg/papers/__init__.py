@@ -28,7 +28,7 @@ __all__ = [
     "weights",
 ]
 
-NAMES = ("miniseg", "infnet", "chsnet")
+NAMES = ("miniseg", "infnet", "chsnet", "covidsegnet")
 
 
 def folder(name: str) -> Path:

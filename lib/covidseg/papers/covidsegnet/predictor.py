@@ -14,9 +14,10 @@ from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UserError, unknown_name
 from covidseg.inference import Patches
 
-__all__ = ["OUTPUTS", "PATCH", "PatchesAsTrained", "asked", "patch_of"]
+__all__ = ["INFECTED", "OUTPUTS", "PATCH", "PatchesAsTrained", "asked", "patch_of"]
 
 OUTPUTS = ("infection", "lungs", "joint")  # joint: 0 outside, 1 lung without infection, 2 infection
+INFECTED = 2  # of a joint network
 PATCH = (128, 128, 64)  # paper; the largest that is used here
 HALVED = 8
 Network = TypeVar("Network", bound=nn.Module)
@@ -27,7 +28,7 @@ class PatchesAsTrained:
     """The `Predictor` of this paper's networks: overlapping patches of the size at which the weights were trained.
 
     outputs : what the network's classes are, one of `OUTPUTS`
-    wants : of a "joint" network "infection" (class 2 becomes 1, lungs 0) or "lungs" (classes 1 and 2 become 1)
+    wants : of a "joint" network "infection" (class 2 becomes 1, lungs 0), or "classes" as they are
     overlap, blend : see `covidseg.sliding_window.windows`
     The preprocessing's ``size`` is the patch's side in the plane, half of it its slices. Memory: as for
     `covidseg.inference.Patches`.
@@ -55,9 +56,8 @@ class PatchesAsTrained:
             yield first, self._meant(classes)
 
     def _meant(self, classes: np.ndarray) -> np.ndarray:
-        if self.outputs != "joint":
-            return classes
-        return (classes == 2 if self.wants == "infection" else classes > 0).astype(np.uint8)
+        merged = (self.outputs, self.wants) == ("joint", "infection")
+        return (classes == INFECTED).astype(np.uint8) if merged else classes
 
 
 def patch_of(side: int, shape: tuple[int, ...]) -> tuple[int, int, int]:
