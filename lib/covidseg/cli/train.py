@@ -87,9 +87,7 @@ def train(
             f"-p model={model}{of_row} -p dataset={dataset} -p fold={fold}` does all of it."
         )
     task = paper.tasks[row.task]
-    if not task.takes(chosen):
-        able = ", ".join(one.name for one in paper.recipes if task.takes(one))
-        raise UserError(f"recipe={recipe} has no {task.learns}, which {variant or model} learns: choose {able}.")
+    _follows(paper, task, chosen, variant or model)
     splits = parts(dataset, fold)
     network = _network(model, options, seed)
     sizes = [_size(dataset in SYNTHETIC, chosen, cases, split, task) for split in splits]
@@ -116,6 +114,15 @@ def train(
     for line in history.lines():
         say(line)
     say(f"{out}: last.pt, best.pt, curves.csv, run.json")
+
+
+def _follows(paper, task, recipe, who) -> None:
+    """UserError unless the row's task can follow the recipe."""
+    from covidseg.errors import UserError
+
+    if not task.takes(recipe):
+        able = ", ".join(one.name for one in paper.recipes if task.takes(one))
+        raise UserError(f"recipe={recipe.name} has no {task.learns}, which {who} learns: choose {able}.")
 
 
 def _network(name, options, seed):

@@ -5,7 +5,7 @@ The steps stand in ``40_train_one``; what each needs to know of the others is he
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from time import perf_counter
 from typing import Any
 
@@ -211,8 +211,15 @@ def sizes_of(task: type[Task], budget: str, dataset: str, fold: int = 1) -> Budg
 
 def counted(row: Row, task: type[Task], network: torch.nn.Module | None = None) -> Profile:
     """Parameters and multiply-accumulates of a row's network at the input at which its paper counts."""
-    network = create_model(row.network, **row.options) if network is None else network
+    if network is None:
+        return _counted(row, task)  # type: ignore[arg-type]  # a class can be hashed, whatever its type says
     return profile_model(network, (row.options.get("in_channels", 3), *task.counted_at))
+
+
+@cache
+def _counted(row: Row, task: type[Task]) -> Profile:
+    """Once for all folds and seeds: a large 3-D network takes seconds to build and count."""
+    return counted(row, task, create_model(row.network, **row.options))
 
 
 def recipe_for(name: str, task: type[Task], row: Row) -> Recipe:
