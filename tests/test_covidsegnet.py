@@ -386,6 +386,19 @@ def test_greys_are_read_as_hounsfield_units_are_and_one_slice_is_refused():
     assert predict(net, hu[:, :, :1]).shape == (16, 16, 1)
 
 
+@torch.no_grad()
+def test_a_scan_that_fits_one_patch_gets_the_networks_own_answer_and_the_batch_changes_none():
+    net = seeded(covid_segnet(width=4))
+    scan, plain = volume(16, 24, 8).numpy() * 255, Preprocessing(32, (0,) * 3, (1,) * 3)
+    direct = net(torch.from_numpy(scan / 255)[None, None])[0]
+    sure = (direct[1] - direct[0]).abs().numpy() > 1e-4
+    mask = predict(net, scan, plain, "grey")
+    assert np.array_equal(mask[sure], direct.argmax(0).numpy()[sure]) and sure.mean() > 0.99
+    wide = np.tile(scan, (3, 2, 4))
+    one, many = (predict(net, wide, plain, "grey", batch=batch) for batch in (1, 5))
+    assert (one != many).mean() < 1e-3 and one.any()
+
+
 def test_wrong_options_are_one_line_with_the_way_out():
     for wrong, say in (
         (dict(wiring="papre"), "Did you mean 'paper'"),

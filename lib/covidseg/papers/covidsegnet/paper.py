@@ -1,5 +1,7 @@
 """COVID-SegNet, declared: see `covidseg.paper`."""
 
+from dataclasses import replace
+
 from covidseg.paper import Paper, Row
 from covidseg.papers.covidsegnet import monai_rivals, network, protocol, rivals  # noqa: F401  (networks enter themselves)
 from covidseg.papers.covidsegnet.ablations import ABLATIONS, READINGS
@@ -25,6 +27,15 @@ def _apart(name: str, variant: str, options: dict, suffix: str = "") -> tuple[Ro
     )
 
 
+RIVALS = {"fcn3d": "3-D FCN", "unet3d": "3-D U-Net", "vnet": "V-Net", "unetplusplus3d": "3-D UNet++"}
+
+
+def _rival(name: str, called: str, options: dict | None = None, suffix: str = "") -> tuple[Row, Row]:
+    """As it is, under its own name alone."""
+    infection, lungs = _apart(name, called, options or {}, suffix)
+    return (infection if suffix else replace(infection, variant="")), lungs
+
+
 ROWS = (
     *(r for name, o in OURS.items() for r in _apart("covid_segnet", name, o)),
     *(r for name, o in OURS.items() for r in _apart("covid_segnet", name, o | SMALL, NARROW)),
@@ -36,8 +47,8 @@ ROWS = (
     ),
     Row(network="covid_segnet", variant="lungs and infection", options=JOINT, task="joint"),
     Row(network="covid_segnet", variant=f"lungs and infection{NARROW}", options=JOINT | SMALL, task="joint"),
-    *(r for name in ("fcn3d", "unet3d", "vnet", "unetplusplus3d") for r in _apart(name, "", {})),
-    *(r for name in ("fcn3d", "unet3d", "unetplusplus3d") for r in _apart(name, "", SMALL, NARROW)),
+    *(r for name, called in RIVALS.items() for r in _rival(name, called)),
+    *(r for name, called in RIVALS.items() if name != "vnet" for r in _rival(name, called, SMALL, NARROW)),
 )
 
 PAPER = Paper(
