@@ -191,6 +191,12 @@ def test_runs_of_different_code_are_said_to_be_so():
         assert ("2 versions of the code" in show.as_text(compare(table, records))) == said
 
 
+def test_rows_of_two_networks_with_one_variant_are_told_apart():
+    lines = show.as_text(compare(load_table("chsnet/table3-short"), [])).splitlines()
+    named = [line.split(", width 8")[0] for line in lines if ", width 8" in line and "/" in line]
+    assert named == ["raiunet, BU+RIB+HP+SSD", "chsnet, BU+RIB+HP+SSD"]
+
+
 def test_a_best_epoch_that_was_chosen_on_cases_held_out_is_not_called_optimistic():
     table = load_table("miniseg/table2")
     seen, unseen = toy_record(), toy_record(seed=1)

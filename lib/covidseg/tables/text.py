@@ -5,6 +5,7 @@ from covidseg.runs.costs import Cost, in_time, total
 from covidseg.runs.record import HELD_OUT, SELECTIONS, chosen_by
 from covidseg.runs.source import version_of
 from covidseg.tables.compare import Cell, Comparison, in_words
+from covidseg.tables.table import Row
 from covidseg.text import csv_text
 
 WARNING = "Phantoms are computed, not patients: compare the order of the rows, not the numbers."
@@ -84,7 +85,13 @@ def _head(comparison: Comparison) -> list[str]:
 def _cells(comparison: Comparison, line) -> list[str]:
     runs = f"{len(line.records)}/{len(line.records) + len(line.missing)}"
     numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column], m.digits)]
-    return [line.row.variant or line.row.model, runs, *numbers]
+    return [_name(comparison, line.row), runs, *numbers]
+
+
+def _name(comparison: Comparison, row: Row) -> str:
+    """The variant; with its network in front where two rows of the table share it."""
+    alike = {line.row.model for line in comparison.lines if line.row.variant == row.variant}
+    return f"{row.model}, {row.variant}" if row.variant and len(alike) > 1 else row.variant or row.model
 
 
 def _triple(cell: Cell, digits: int) -> tuple[str, str, str]:
