@@ -8,7 +8,7 @@ A 2-D network sees slice after slice (`Slices`), a 3-D one the volume in overlap
 that wants to be asked in another way carries its own `Predictor`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -24,7 +24,7 @@ from covidseg.nn.layers import dimensions, input_channels, main_output
 from covidseg.progress import progress
 from covidseg.sliding_window import slabs
 
-__all__ = ["Patches", "Predictor", "Slices", "predict", "predict_slices", "predictor_of"]
+__all__ = ["Patches", "Predictor", "Slices", "Votes", "predict", "predict_slices", "predictor_of", "together"]
 
 
 def predict(
@@ -150,7 +150,47 @@ class Patches:
         step = batch or (1 if device.type == "cpu" else 4)
         pieces = slabs(model, x, self.patch, self.overlap, self.blend, step, device)
         for first, logits in pieces:  # 1, K, H, W, d
-            yield first, to_native(logits[0].movedim(-1, 0), volume.shape[:2])
+            yield first, to_native(_finite(logits[0].movedim(-1, 0)), volume.shape[:2])
+
+
+class Together(nn.Module):
+    """Networks of one kind, such as the folds of one training: the answer is the mean of their logits."""
+
+    def __init__(self, members: Sequence[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(main_output(member(x)) for member in self.members) / len(self.members)
+
+
+class Votes:
+    """The `Predictor` of 2-D networks `together`; afterwards ``marked`` tells where they disagree.
+
+    marked : uint8 (D, H, W), how many of the networks alone would mark a voxel, of the last volume that was asked for
+    """
+
+    whole = False
+    marked: np.ndarray | None = None
+
+    def masks(self, model, volume, preprocessing, intensity, *, batch, device):
+        self.marked = marked = np.zeros((volume.shape[2], *volume.shape[:2]), np.uint8)
+        channels, step = _channels(model), batch or (1 if device.type == "cpu" else 8)
+        for first in progress(range(0, volume.shape[2], step), "Segmenting"):
+            slices = np.moveaxis(volume[:, :, first : first + step], -1, 0)  # b, H, W
+            x = prepare(np.ascontiguousarray(slices), preprocessing, intensity, first)[:, :channels].to(device)
+            answers = [_logits(member, x) for member in model.members]
+            for logits in answers:
+                marked[first : first + len(slices)] += to_native(logits, slices.shape[1:]) > 0
+            yield first, to_native(sum(answers) / len(answers), slices.shape[1:])
+
+
+def together(models: Sequence[nn.Module]) -> nn.Module:
+    """2-D networks that were fed alike as one: the mean of their logits, and `Votes` on where they disagree."""
+    model = Together(models)
+    model.preprocessing = getattr(models[0], "preprocessing", None)  # type: ignore[assignment]
+    model.predictor = Votes()  # type: ignore[assignment]
+    return model.eval()
 
 
 def predictor_of(model: nn.Module) -> Predictor:
@@ -209,7 +249,14 @@ def _logits(model, x):
     """The logits of one pass."""
     if x.device.type == "cpu" and torch.get_num_threads() > 1:
         x = x.contiguous(memory_format=torch.channels_last)  # measured: 43 instead of 76 ms; a loss with one thread
-    return main_output(model(x))
+    return _finite(main_output(model(x)))
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """The logits, unless some are NaN or infinite: compared with 0 they would all say "no infection"."""
+    if not torch.isfinite(logits).all():
+        raise UserError("The network answers with values that are not numbers (NaN or infinite): take other weights.")
+    return logits
 
 
 @contextmanager

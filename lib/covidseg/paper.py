@@ -80,13 +80,14 @@ class Weights:
     """Trained weights that come with a paper.
 
     names : what a user types; load : name -> LoadedWeights; official : (data set, fold) -> the authors' network
-    default : () -> (name, reason), the ones to take for a scan where nobody chose, of those on this machine
+    default : (view, intensity) -> (name, reason), the ones to take for such a scan where nobody chose, of those on
+        this machine; see `covidseg.scans.view`
     """
 
     names: Collection[str]
     load: Callable
     official: Callable | None = None
-    default: Callable[[], tuple[str, str]] | None = None
+    default: Callable[[str, str], tuple[str, str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

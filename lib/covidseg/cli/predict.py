@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="mask to write: .nii.gz, or .png for a single image")]
-Weights = Annotated[str | None, typer.Option(help="CT100, CT100-3, P9, phantom, ...; a checkpoint or run folder")]
+Weights = Annotated[
+    str | None, typer.Option(help="P9 (its folds averaged), P9-3 (one), phantom, ...; a checkpoint or run folder")
+]
 LungMask = Annotated[Path | None, typer.Option(help="lung mask on the scan's grid; nothing is predicted outside")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
@@ -31,8 +33,9 @@ def predict(
     """Segment the infection in SCAN; write its mask, a CSV of the slices and a picture.
 
     The mask has the shape and affine of SCAN. Beside OUT.nii.gz go OUT_slices.csv (infected area of each slice) and
-    OUT_overlay.png (the most affected slices). Without --weights the authors' CT100 weights are used if they are
-    on this machine, else the bundled ones, trained on phantoms. For teaching and research, not for diagnosis.
+    OUT_overlay.png (the most affected slices). Without --weights those of a paper's authors are used that
+    fit the scan (whole slices, or cut to the lungs) if they are on this machine, else the bundled ones, trained on
+    phantoms; the choice and its reason are printed. For teaching and research, not for diagnosis.
 
     \b
     Example: covidseg predict chest.nii.gz -o mask.nii.gz

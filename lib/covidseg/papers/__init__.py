@@ -138,11 +138,14 @@ def weights(name: str):
     raise unknown_name("set of weights", name, weight_names())
 
 
-def default_weights() -> tuple[str, str]:
-    """Name of the weights to take for a scan where nobody chose, and why these."""
+def default_weights(view: str, intensity: str) -> tuple[str, str]:
+    """Name of the weights to take for a scan where nobody chose, and why these.
+
+    view : WHOLE or LUNGS, see `covidseg.scans.view`; intensity : "HU" or "grey"
+    """
     for paper in papers():
         if paper.weights and paper.weights.default:
-            return paper.weights.default()
+            return paper.weights.default(view, intensity)
     raise UserError("No weights come with this kit: name a file of trained ones.")
 
 

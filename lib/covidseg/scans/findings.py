@@ -38,18 +38,23 @@ class Findings:
         return tuple(sorted(self.infected, key=lambda s: (-s.pixels, s.index)))
 
 
-def measure(mask: np.ndarray, spacing: Sequence[float], lung: np.ndarray | None = None, indices=None) -> Findings:
+def measure(
+    mask: np.ndarray, spacing: Sequence[float], lung: np.ndarray | None = None, indices=None, voxel_mm3=None
+) -> Findings:
     """Count a mask (H, W, D) slice by slice.
 
     spacing : (row, column[, slice]) in mm, nan where unknown; lung : same shape as mask
     indices : number of each slice in the scan's file, by default 0, 1, 2, ...
+    voxel_mm3 : volume of a voxel; by default the product of the spacing, which is right where the axes are square
 
     >>> measure(np.ones((2, 3, 1)), (0.5, 2.0, 10.0)).slices[0].area_mm2  # 6 pixels of 1 mm2
     6.0
     """
     pixels = _count(mask)
     pixel_mm2 = _known(np.prod(spacing[:2]))
-    voxel_mm3 = _known(np.prod(spacing[:3])) if len(spacing) > 2 else None
+    if voxel_mm3 is None:
+        voxel_mm3 = np.prod(spacing[:3]) if len(spacing) > 2 else np.nan
+    voxel_mm3 = _known(voxel_mm3)
     inside = of_lung = None
     if lung is not None:
         inside, of_lung = _count(mask, lung), _count(lung)
@@ -67,6 +72,47 @@ def measure(mask: np.ndarray, spacing: Sequence[float], lung: np.ndarray | None 
         volume_ml=None if voxel_mm3 is None else float(pixels.sum() * voxel_mm3 / 1000),
         lung_share=float(inside.sum() / of_lung.sum()) if lung is not None and of_lung.sum() else None,
     )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What several networks say of the same scan: voxels that all of them mark, and that any of them marks."""
+
+    networks: int
+    voxels_of_all: int
+    voxels_of_any: int
+    volume_ml_of_all: float | None
+    volume_ml_of_any: float | None
+
+    @property
+    def share(self) -> float | None:
+        """Of the voxels that any network marks, the part that all mark, 0..1; None where none marks any."""
+        return self.voxels_of_all / self.voxels_of_any if self.voxels_of_any else None
+
+    def line(self) -> str:
+        """For people."""
+        if self.share is None:
+            return f"all {self.networks} networks mark nothing"
+        known = self.volume_ml_of_all is not None
+        ends = (self.volume_ml_of_all, self.volume_ml_of_any) if known else (self.voxels_of_all, self.voxels_of_any)
+        low, high = (f"{end:.1f}" if known else f"{end:,}" for end in ends)
+        unit = "ml" if known else "pixels"
+        return (
+            f"the {self.networks} networks agree on {self.share:.0%} of what any of them marks "
+            f"({low} {unit} by all, {high} {unit} by any)"
+        )
+
+
+def agreement(votes: np.ndarray, networks: int, voxel_mm3: float, lung: np.ndarray | None = None) -> Agreement:
+    """votes : (H, W, D), how many of the networks mark a voxel; voxel_mm3 : nan where unknown; lung : what counts
+
+    >>> agreement(np.array([[[0, 1, 2]]]), 2, 1000.0).line()
+    'the 2 networks agree on 50% of what any of them marks (1.0 ml by all, 2.0 ml by any)'
+    """
+    by_all, by_any = (int(_count(votes >= least, lung).sum()) for least in (networks, 1))
+    ml = _known(voxel_mm3)
+    volumes = (None, None) if ml is None else (by_all * ml / 1000, by_any * ml / 1000)
+    return Agreement(networks, by_all, by_any, *volumes)
 
 
 def _count(mask, inside=None):

@@ -9,12 +9,13 @@ import numpy as np
 from covidseg import __version__, papers
 from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
-from covidseg.inference import predict
+from covidseg.inference import predict, predictor_of
 from covidseg.nn.weights import LoadedWeights
-from covidseg.scans.findings import Findings, document, measure, summary, write_csv
+from covidseg.scans.findings import Agreement, Findings, agreement, document, measure, summary, write_csv
 from covidseg.scans.outputs import Outputs, staged
 from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
 from covidseg.scans.sheet import write_sheet
+from covidseg.scans.view import view_of
 
 __all__ = ["NOTICE", "ScanReport", "choose_weights", "segment_scan"]
 
@@ -32,6 +33,7 @@ class ScanReport:
     why_these: str
     files: Outputs
     seconds: dict[str, float]
+    agreement: Agreement | None = None  # where several networks answered together
 
     def lines(self) -> list[str]:
         """For people."""
@@ -43,6 +45,7 @@ class ScanReport:
             f"weights  {self.weights.label}{because}",
             f"licence  {self.weights.licence}",
             f"result   {summary(self.findings)}",
+            *([f"         {self.agreement.line()}"] if self.agreement else []),
             f"written  {files} in {self.files.mask.parent} ({sum(self.seconds.values()):.1f} s)",
             NOTICE,
         ]
@@ -73,6 +76,7 @@ class ScanReport:
                 "infected_pixels": sum(s.pixels for s in self.findings.slices),
                 "infected_volume_ml": self.findings.volume_ml,
                 "infected_share_of_lung": self.findings.lung_share,
+                "agreement": None if self.agreement is None else asdict(self.agreement),
             },
             slices=[asdict(s) for s in self.findings.slices],
             files={name: str(path) for name, path in asdict(self.files).items()},
@@ -93,7 +97,7 @@ def segment_scan(
     """Read a scan, segment it, and write OUT with its CSV and picture; all three or none.
 
     path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
-    weights : a name or file as `covidseg.papers.weights` takes it; None: see `choose_weights`
+    weights : a name or file as `covidseg.papers.weights` takes it; None: by what the scan is, see `choose_weights`
     lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
     intensity : "auto", "HU", "grey" or "HU+1024", see `covidseg.scans.read.read_scan`
     Raises UserError, one line, for anything the user can mend; nothing on disk has changed then.
@@ -101,19 +105,22 @@ def segment_scan(
     if intensity not in ("auto", *INTENSITIES):
         raise unknown_name("intensity", intensity, ["auto", *INTENSITIES])
     clock = _Clock()
-    where, (loaded, why) = choose_device(device), choose_weights(weights)
+    where, given = choose_device(device), None if weights is None else choose_weights(weights)
     clock.lap("load weights")
     scan = read_scan(path, intensity=None if intensity == "auto" else intensity)
     lung = None if lung_mask is None else read_mask(lung_mask, like=scan, lung=True)
     clock.lap("read")
+    loaded, why = given or choose_weights(None, scan)
+    clock.lap("load weights")
     files = Outputs.beside(Path(out), picture=is_picture(scan))
     _protect_inputs(files, path, lung_mask)
     with staged(files, force=force) as stage:
         settings = dict(lung=lung, device=where)
         mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
+        agreed = _agreement(loaded.model, scan, lung)
         clock.lap("predict")
-        findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan))
-        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps)
+        findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan), voxel_mm3=scan.voxel_mm3)
+        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed)
         write_mask(stage.mask, mask, scan)
         write_csv(stage.slices, findings)
         _picture(stage.overlay, report)
@@ -121,8 +128,8 @@ def segment_scan(
     return report
 
 
-def choose_weights(wanted: str | LoadedWeights | None) -> tuple[LoadedWeights, str]:
-    """The weights asked for; with None those a paper proposes: its authors' if at hand, else shipped ones.
+def choose_weights(wanted: str | LoadedWeights | None, scan: Scan | None = None) -> tuple[LoadedWeights, str]:
+    """The weights asked for; with None those that a paper proposes for ``scan``, of the ones on this machine.
 
     Returns them with the reason for the choice, "" if it was the caller's. Nothing is downloaded unasked.
     """
@@ -130,8 +137,18 @@ def choose_weights(wanted: str | LoadedWeights | None) -> tuple[LoadedWeights, s
         return wanted, ""
     if wanted is not None:
         return papers.weights(wanted), ""
-    name, why = papers.default_weights()
+    if scan is None:
+        raise ValueError("without a name of weights, a scan must say which ones fit")
+    name, why = papers.default_weights(view_of(scan.voxels, scan.intensity), scan.intensity)
     return papers.weights(name), why
+
+
+def _agreement(model, scan, lung) -> Agreement | None:
+    """How far networks that answered together agree; None for a single one."""
+    votes = getattr(predictor_of(model), "marked", None)  # D, H, W
+    if votes is None:
+        return None
+    return agreement(np.moveaxis(votes, 0, -1), len(model.members), scan.voxel_mm3, lung)
 
 
 def describe_scan(scan: Scan) -> str:
@@ -177,4 +194,4 @@ class _Clock:
 
     def lap(self, name: str) -> None:
         now = perf_counter()
-        self.laps[name], self._last = now - self._last, now
+        self.laps[name], self._last = self.laps.get(name, 0.0) + now - self._last, now

@@ -42,6 +42,15 @@ class Scan:
     def shape(self) -> tuple[int, int, int]:
         return self.voxels.shape
 
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel by the determinant, right for sheared axes too; nan where the file does not say."""
+        if not np.isfinite(self.spacing).all():
+            return float("nan")
+        steps = np.array(self.affine[:3, :3], float)
+        lengths = np.linalg.norm(steps, axis=0)
+        return float(abs(np.linalg.det(steps / lengths)) * np.prod(self.spacing))
+
     def slice(self, z: int) -> np.ndarray:
         """Upright slice z as float32 (H, W)."""
         return np.ascontiguousarray(self.voxels[:, :, z], dtype=np.float32)

@@ -13,8 +13,10 @@ from covidseg.data.transforms import Preprocessing, Window
 from covidseg.errors import UserError, unknown_name
 from covidseg.fetch.catalog import source
 from covidseg.fetch.sources import fetch_file, roots
+from covidseg.inference import together
 from covidseg.nn.weights import LoadedWeights, load_weights, read_tensors
 from covidseg.papers.miniseg.network import MiniSeg
+from covidseg.scans.view import LUNGS, WHOLE
 
 __all__ = ["LICENCE", "NAMES", "load_official", "rename", "weights"]
 
@@ -99,7 +101,7 @@ def load_official(dataset: str = "CT100", fold: int = 1) -> nn.Module:
         raise unknown_name("data set with MiniSeg weights", dataset, DATASETS)
     if fold not in FOLDS:
         raise unknown_name(f"fold of {dataset}", fold, FOLDS)
-    path = fetch_file("miniseg-weights", f"Pretrained/COVID-19-{dataset}/MiniSeg_CrossVal{fold}.pth")
+    path = fetch_file("miniseg-weights", _path(dataset, fold))
     model = MiniSeg()
     try:
         model.load_state_dict(rename(read_tensors(path)))
@@ -110,7 +112,7 @@ def load_official(dataset: str = "CT100", fold: int = 1) -> nn.Module:
 
 
 def weights(name: str = "CT100") -> LoadedWeights:
-    """Weights by the name a user types: "CT100" (its fold 1), "P9-3", or "phantom" (shipped).
+    """Weights by the name a user types: "CT100" (its five folds averaged), "P9-3" (one fold), "phantom" (shipped).
 
     Raises UnknownName with the nearest name, UserError where the file cannot be had.
     """
@@ -118,16 +120,35 @@ def weights(name: str = "CT100") -> LoadedWeights:
         return load_weights(BUNDLED)
     dataset, _, fold = name.partition("-")
     if dataset in DATASETS and name in NAMES:
-        fold = int(fold or 1)
-        label = f"MiniSeg, the authors' weights, {dataset} fold {fold}"
-        model = load_official(dataset, fold)
-        return LoadedWeights(model, model.preprocessing, label, LICENCE)
+        if fold:
+            model, which = load_official(dataset, int(fold)), f"fold {fold}"
+        else:
+            model, which = together([load_official(dataset, f) for f in FOLDS]), "5 folds averaged"
+        return LoadedWeights(model, model.preprocessing, f"MiniSeg, the authors' weights, {dataset} {which}", LICENCE)
     raise unknown_name("set of weights", name, NAMES)
 
 
-def at_hand() -> tuple[str, str]:
-    """The authors' CT100 weights if they lie in the mirror or among the downloads, else the shipped ones; and why."""
+def at_hand(view: str = WHOLE, intensity: str = "HU") -> tuple[str, str]:
+    """Of the weights on this machine those that fit a scan, and why: the authors' if they are here, else the shipped.
+
+    view : `covidseg.scans.view.LUNGS` where slices are cut to the lungs, as those of CT100 are, else WHOLE.
+        Dice on real slices, five folds averaged: see `test_the_default_weights_are_the_best_official_ones`.
+    intensity : "HU" or "grey"; the window of ESTIMATED brings both to the same picture, so it does not decide.
+    """
+    dataset, seen = ("CT100", "slices cut to the lungs") if view == LUNGS else ("P9", "whole slices")
+    why = f"the scan shows {seen} in {'HU' if intensity == 'HU' else 'grey levels'}, as {dataset} does once windowed"
+    here = [fold for fold in FOLDS if _on_this_machine(dataset, fold)]
+    if len(here) == len(FOLDS):
+        return dataset, why
+    if here:
+        return f"{dataset}-{here[0]}", f"{why}; only {len(here)} of its {len(FOLDS)} folds are on this machine"
+    return "phantom", f"trained on synthetic phantoms only; the authors' for {seen} come with --weights {dataset}"
+
+
+def _on_this_machine(dataset: str, fold: int) -> bool:
     places = roots(source("miniseg-weights").folder)
-    if any((place / "Pretrained/COVID-19-CT100/MiniSeg_CrossVal1.pth").is_file() for place in places):
-        return "CT100", "the authors' weights are on this machine"
-    return "phantom", "trained on synthetic phantoms only; for the authors' weights give --weights CT100"
+    return any((place / _path(dataset, fold)).is_file() for place in places)
+
+
+def _path(dataset: str, fold: int) -> str:
+    return f"Pretrained/COVID-19-{dataset}/MiniSeg_CrossVal{fold}.pth"
