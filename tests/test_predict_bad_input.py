@@ -15,6 +15,7 @@ import torch
 import covidseg
 from covidseg.cli import main
 from covidseg.data.transforms import Preprocessing
+from covidseg.errors import UserError
 from covidseg.nn.weights import save_weights
 
 nibabel = pytest.importorskip("nibabel")
@@ -187,6 +188,54 @@ def test_a_file_that_is_no_checkpoint_is_refused(refused, scan, tmp_path, conten
 def test_a_truncated_checkpoint_is_refused(refused, scan, tmp_path, weights):
     (tmp_path / "half.pt").write_bytes(weights.read_bytes()[:50_000])
     assert "half.pt" in refused(scan, given=tmp_path / "half.pt")
+
+
+def changed(path, **parts):
+    """A copy of a checkpoint in which parts of the record are others; None as value of a part leaves it so."""
+    record = torch.load(path, weights_only=True)
+    target = path.with_name("changed.pt")
+    torch.save({key: value for key, value in (record | parts).items() if value is not ...}, target)
+    return target
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_not_taken_for_no_infection(refused, scan, tmp_path, weights, value):
+    state = torch.load(weights, weights_only=True)["state"]
+    last = [name for name, tensor in state.items() if tensor.is_floating_point()][-1]
+    line = refused(scan, given=changed(weights, state=state | {last: torch.full_like(state[last], value)}))
+    assert "changed.pt" in line and last in line and "NaN" in line
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"options": ..., "state": {"a": torch.zeros(1)}}, {"options": [1]}, {"options": {"colour": "red"}},
+        {"model": ["miniseg"]}, {"model": "minisegg"}, {"state": None}, {"state": {"a": 5}}, {"about": "hello"},
+        {"preprocessing": {"size": "big"}}, {"preprocessing": 7}, {"preprocessing": {"size": 200000}},
+        {"preprocessing": {"size": 0}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_with_parts_of_another_kind_is_one_line(refused, scan, weights, parts):
+    if isinstance(parts.get("preprocessing"), dict):
+        whole = torch.load(weights, weights_only=True)["preprocessing"]
+        parts = parts | {"preprocessing": whole | parts["preprocessing"]}
+    assert refused(scan, given=changed(weights, **parts))
+
+
+def test_a_label_of_two_lines_becomes_one(tmp_path, scan, weights, capsys):
+    given = changed(weights, about={"label": "a\nb", "licence": "MIT"})
+    assert main(["predict", str(scan), "-o", str(tmp_path / "m.nii.gz"), "--weights", str(given)]) == 0
+    assert "weights  a b\n" in capsys.readouterr().out
+
+
+def test_an_answer_that_is_no_number_is_refused(scan):
+    class Lost(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :2] * float("nan")
+
+    with pytest.raises(UserError, match="not numbers"):
+        covidseg.predict(Lost(), np.zeros((8, 8)), Preprocessing(size=8))
 
 
 def test_an_unknown_device_is_refused(refused, scan):

@@ -19,6 +19,7 @@ from covidseg.nn.registry import create_model
 __all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
 
 FORMAT = "covidseg-weights-1"
+LARGEST_INPUT = 4096  # pixels a side; a damaged number must not ask for all memory
 
 
 @dataclass(frozen=True)
@@ -65,19 +66,45 @@ def load_weights(path: str | Path) -> LoadedWeights:
     record = read_tensors(path)
     if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
         raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
-    model = create_model(record["model"], **record.get("options", {}))
+    _check_kinds(path, record)
+    options = record.get("options", {})
+    try:
+        model = create_model(record["model"], **options)
+        preprocessing = Preprocessing.from_dict(record["preprocessing"])
+    except UserError:
+        raise
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} records settings that no network here has ({reason}): take another file.") from error
+    if not 1 <= preprocessing.size <= LARGEST_INPUT:
+        raise UserError(
+            f"{path} wants inputs of {preprocessing.size} pixels a side; possible are 1 to {LARGEST_INPUT}."
+        )
     try:
         model.load_state_dict(record["state"])
-    except RuntimeError as error:
-        raise UserError(
-            f"{path}: the weights do not fit {record['model']!r} built with {record['options']}."
-        ) from error
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.") from error
+    _refuse_not_finite(path, record["state"])
     about = dict(record.get("about", {}))
-    label = about.pop("label", f"{record['model']} from {path.name}")
-    licence = about.pop("licence", "not stated")
-    preprocessing = Preprocessing.from_dict(record["preprocessing"])
+    label = " ".join(str(about.pop("label", f"{record['model']} from {path.name}")).split())
+    licence = " ".join(str(about.pop("licence", "not stated")).split())
     model.preprocessing = preprocessing  # type: ignore[assignment]  # torch's types know tensors and modules alone
     return LoadedWeights(model.eval(), preprocessing, label, licence, about)
+
+
+def _check_kinds(path: Path, record: dict) -> None:
+    """UserError where a part of the record is of another type than ``save_weights`` writes."""
+    kinds = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
+    for name, kind in kinds.items():
+        if not isinstance(record.get(name, {}), kind):
+            raise UserError(f"{path} is damaged: its {name!r} is {type(record[name]).__name__}. Take another file.")
+
+
+def _refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
+    """UserError if a number in a state dict is NaN or infinite: such a network answers "nothing" to everything."""
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+            raise UserError(f"{path}: {name} holds values that are not numbers (NaN or infinite). Take other weights.")
 
 
 def read_tensors(path: str | Path) -> Any:
