@@ -344,6 +344,39 @@ def test_the_overlay_shows_hu_and_grey_alike(tmp_path):
     assert (tmp_path / "hu.png").read_bytes() == (tmp_path / "grey.png").read_bytes()
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_every_predicted_pixel_of_a_shown_slice_lies_in_the_picture(seed):
+    from covidseg.scans.sheet import crop
+
+    rng = np.random.default_rng(seed)
+    volume = np.full((60, 70, 4), -1000, np.int16)
+    top, left = rng.integers(0, 40, 2)
+    volume[top : top + 20, left : left + 20] = 60  # the patient, or a vessel that is the densest thing of a crop
+    mask = (rng.random(volume.shape) < 0.001).astype(np.uint8)
+    mask[rng.integers(60), rng.integers(70), 2] = 1
+    shown = [0, 2]
+    rows, columns = crop(volume, mask, shown, "HU", LUNG)
+    assert mask[rows, columns][:, :, shown].sum() == mask[:, :, shown].sum() > 0
+    assert (volume[rows, columns, 0] == 60).sum() == 400
+
+
+def test_infection_beside_the_densest_object_is_painted(tmp_path):
+    from PIL import Image
+
+    from covidseg.scans.sheet import write_sheet
+
+    volume = np.full((64, 64, 1), -700, np.int16)
+    volume[8:24, 8:24] = 300
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[50:62, 50:62] = 1
+    look = dict(title="t", footer="f", window=LUNG, spacing=(1, 1, 1), intensity="HU")
+    pictures = []
+    for marked in (mask, 0 * mask):
+        write_sheet(tmp_path / "s.png", volume, marked, measure(mask, (1, 1, 1)), **look)
+        pictures.append(np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int))
+    assert (abs(pictures[0] - pictures[1]).max(2) > 20).sum() > 144  # twelve by twelve pixels, magnified
+
+
 # ---------------------------------------------------------------------------------------------- real weights
 
 

@@ -24,7 +24,7 @@ def write_sheet(
 
     chosen = _chosen(findings)
     shown = [s.index if places is None else places[s.index] for s in chosen]
-    box = _body(volume, shown, intensity, window)
+    box = crop(volume, mask, shown, intensity, window)
     tall = spacing[0] / spacing[1] if np.all(np.isfinite(spacing[:2])) and min(spacing[:2]) > 0 else 1.0
     panels, captions = [], []
     for found, z in zip(chosen, shown, strict=True):
@@ -46,6 +46,21 @@ def _chosen(findings, most=6):
         return sorted(findings.worst[:most], key=lambda s: s.index)
     n = len(findings.slices)
     return [findings.slices[k] for k in sorted({n // 4, n // 2, (3 * n) // 4})] if n > 3 else list(findings.slices)
+
+
+def crop(volume, mask, places, intensity, window) -> tuple[slice, slice]:
+    """Rows and columns to show of the chosen slices: the patient, and whatever ``mask`` marks, wherever it lies."""
+    marked = np.any([mask[:, :, z] != 0 for z in places], axis=0)
+    body = _body(volume, places, intensity, window)
+    return tuple(_with(part, marked.any(axis)) for part, axis in zip(body, (1, 0), strict=True))
+
+
+def _with(part: slice, marked: np.ndarray) -> slice:
+    """A stretch of rows or columns, made long enough for every marked one."""
+    ends = np.flatnonzero(marked)
+    if not len(ends) or part == slice(None):
+        return part
+    return slice(min(part.start, int(ends[0])), max(part.stop, int(ends[-1]) + 1))
 
 
 def _body(volume, places, intensity, window, step=4):
