@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import json
 import os
 import pickle
 import resource
@@ -114,6 +115,69 @@ def test_a_lung_mask_of_another_shape_names_both_shapes(refused, scan, tmp_path)
     lung = nifti(tmp_path / "lung.nii.gz", np.ones((10, 10, 3), np.uint8))
     line = refused(scan, "--lung-mask", lung)
     assert "(20, 24, 3)" in line and "(10, 10, 3)" in line
+
+
+def moved_lung(scan, tmp_path):
+    """A lung mask of the scan's shape that lies three voxels beside it."""
+    image = nibabel.load(scan)
+    affine = image.affine.copy()
+    affine[0, 3] += 3 * affine[0, 0]
+    nibabel.save(nibabel.Nifti1Image(np.ones(image.shape, np.uint8), affine), tmp_path / "lung.nii.gz")
+    return tmp_path / "lung.nii.gz"
+
+
+def test_a_lung_mask_that_lies_beside_the_scan_is_refused(refused, scan, tmp_path):
+    assert "--resample-mask" in refused(scan, "--lung-mask", moved_lung(scan, tmp_path))
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.nan])
+def test_a_lung_mask_that_is_none_is_refused(refused, scan, tmp_path, value):
+    assert "lung.nii.gz" in refused(
+        scan, "--lung-mask", nifti(tmp_path / "lung.nii.gz", np.full((20, 24, 3), value, np.float32))
+    )
+
+
+def told(capsys, *args):
+    """The JSON document of a run that succeeds."""
+    status = main(["predict", *map(str, args), "--json"])
+    answer = capsys.readouterr()
+    assert status == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_what_may_make_the_numbers_wrong_is_warned_of_in_text_and_json(scan, tmp_path, weights, capsys):
+    rest = ["-o", tmp_path / "m.nii.gz", "--weights", weights, "--force"]
+    assert told(capsys, scan, *rest)["warnings"] == []
+    lung = moved_lung(scan, tmp_path)
+    resampled = told(capsys, scan, *rest, "--lung-mask", lung, "--resample-mask")["warnings"]
+    assert len(resampled) == 1 and "nearest voxel" in resampled[0]  # 21 of 24 columns: not all of the scan
+    nifti(lung, np.ones((20, 24, 3), np.uint8))
+    assert "covers 100%" in told(capsys, scan, *rest, "--lung-mask", lung)["warnings"][0]
+    nifti(scan, np.random.default_rng(0).integers(-100, 300, (20, 24, 3)).astype(np.int16))
+    assert main(["predict", str(scan), *map(str, rest), "--intensity", "HU"]) == 0
+    assert "WARNING  no voxel lies below -300 HU" in capsys.readouterr().out
+
+
+def test_every_way_out_that_a_message_names_is_an_option_of_the_command(scan, tmp_path, weights, capsys):
+    rest = ["-o", tmp_path / "m.nii.gz", "--weights", weights, "--force"]
+    hole = nibabel.load(scan).get_fdata().astype(np.float32)
+    hole[2, 3, 1] = np.nan
+    assert "1 filled" in told(capsys, nifti(tmp_path / "h.nii.gz", hole), *rest, "--fill", -1024)["scan"]["notes"]
+    folder = dicom_series(tmp_path / "two", [0, 5, 10])
+    for k, file in enumerate(dicom_series(tmp_path / "other", [0, 5, 10, 15]).iterdir()):
+        file.rename(folder / f"other_{k}.dcm")
+    pydicom = pytest.importorskip("pydicom")
+    uid = str(pydicom.dcmread(folder / "other_0.dcm").SeriesInstanceUID)
+    assert told(capsys, folder, *rest, "--series", uid)["scan"]["slices"] == 4
+    plus = nifti(tmp_path / "p.nii.gz", np.asarray(nibabel.load(scan).dataobj) + 1024)
+    assert told(capsys, plus, *rest, "--intensity", "HU+1024")["scan"]["intensity"] == "HU"
+
+
+def test_a_picture_of_too_many_pixels_is_one_line(refused, tmp_path):
+    from PIL import Image
+
+    Image.new("1", (14000, 14000)).save(tmp_path / "bomb.png")
+    assert "more pixels" in refused(tmp_path / "bomb.png", out="m.png")
 
 
 def dicom_series(folder, places):

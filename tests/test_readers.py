@@ -1,6 +1,7 @@
 """Scans in every orientation and every state of disrepair."""
 
 import gzip
+from contextlib import nullcontext
 from itertools import permutations, product
 
 import nibabel as nib
@@ -159,7 +160,7 @@ def test_the_rules_tell_hu_from_grey(tmp_path, values, dtype, expected, voxels):
 @pytest.mark.parametrize("values", [(0, 3071), (-150, 240)])
 def test_ambiguous_numbers_are_refused_until_the_user_says_what_they_are(tmp_path, values):
     path = save(tmp_path / "s.nii", np.array(values, np.int16).reshape(2, 1, 1))
-    with pytest.raises(UserError, match=r"s\.nii holds .*intensity='HU\+1024'") as error:
+    with pytest.raises(UserError, match=r"s\.nii holds .*--intensity HU\+1024") as error:
         read_scan(path)
     one_line(error)
     assert sorted(read_scan(path, intensity="HU+1024").volume().ravel()) == [v - 1024 for v in values]
@@ -175,6 +176,61 @@ def test_scale_slope_and_intercept_of_the_header_are_applied(tmp_path):
     assert scan.voxels.dtype == np.int16 and sorted(scan.voxels.ravel()) == [-1024, 40]
     back = nib.load(write_mask(tmp_path / "m.nii", np.ones(scan.shape, np.uint8), scan))
     assert np.asarray(back.dataobj).tolist() == [[[1]], [[1]]]  # the scan's intercept must not reach the mask
+
+
+def noise(low, high, dtype, size=(20, 20, 4)):
+    return np.random.default_rng(0).uniform(low, high, size).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "array, says",
+    [
+        (noise(0, 18.7, np.float32), "such as PET"),
+        (noise(0, 2, np.uint8), "that is a mask"),
+        (noise(0, 1, np.float32).round() * 255, "0 and 255 alone: that is a mask"),
+        (noise(0, 30, np.int16), "grey levels, which reach 255"),
+        (noise(0, 1500, np.int16), "other images than CT"),
+    ],
+)
+def test_numbers_that_are_neither_hu_nor_grey_are_no_scan(tmp_path, array, says):
+    with pytest.raises(UserError, match=says) as error:
+        read_scan(save(tmp_path / "s.nii", array))
+    assert "s.nii" in one_line(error)
+
+
+@pytest.mark.parametrize("intensity, values", [("grey", (-5, 200)), ("grey", (0, 300)), ("HU", (0, 90000))])
+def test_values_outside_the_declared_range_are_refused(tmp_path, intensity, values):
+    with pytest.raises(UserError, match=f"which is not {intensity}"):
+        read_scan(save(tmp_path / "s.nii", np.array(values, np.int32).reshape(2, 1, 1)), intensity=intensity)
+
+
+def test_hu_without_air_is_warned_of(tmp_path):
+    path = save(tmp_path / "s.nii", noise(-100, 300, np.int16))
+    assert "no lung" in read_scan(path, intensity="HU").warnings[0]
+    assert not read_scan(save(tmp_path / "t.nii", noise(-1000, 300, np.int16))).warnings
+
+
+@pytest.mark.parametrize("unit, mm", [("mm", 1), ("unknown", 1), ("meter", 1000), ("micron", 0.001)])
+def test_steps_in_other_units_become_mm(tmp_path, unit, mm):
+    image = nib.Nifti1Image(noise(-1000, 300, np.int16), affine_of("LPS"))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "s.nii")
+    scan = read_scan(tmp_path / "s.nii")
+    assert np.allclose(scan.spacing, np.array([0.8, 0.7, 5.0]) * mm)
+    assert scan.voxel_mm3 == pytest.approx(0.7 * 0.8 * 5 * mm**3) and (mm == 1) == (
+        not any("steps" in n for n in scan.notes)
+    )
+
+
+def test_no_free_text_of_the_scan_reaches_the_mask(tmp_path):
+    image = nib.Nifti1Image(noise(-1000, 300, np.int16), affine_of("LPS"))
+    image.header["descrip"], image.header["aux_file"], image.header["intent_name"] = b"Doe^Jane", b"Doe", b"Doe"
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"PatientName=Doe^Jane"))
+    nib.save(image, tmp_path / "s.nii")
+    scan = read_scan(tmp_path / "s.nii")
+    out = write_mask(tmp_path / "m.nii", np.zeros(scan.shape), scan)
+    assert b"Doe" in (tmp_path / "s.nii").read_bytes() and b"Doe" not in out.read_bytes()
+    assert np.allclose(nib.load(out).affine, image.affine)
 
 
 # ------------------------------------------------------------------------------------------------------ broken files
@@ -204,7 +260,7 @@ def test_nan_voxels_are_counted_and_located_unless_a_filling_is_given(tmp_path):
     array = np.full((3, 3, 2), -900, np.float32)
     array[1, 2, 0] = np.nan
     path = save(tmp_path / "s.nii", array)
-    with pytest.raises(UserError, match=r"1 of 18 voxels are NaN.*\(1, 2, 0\).*fill=-1024") as error:
+    with pytest.raises(UserError, match=r"1 of 18 voxels are NaN.*\(1, 2, 0\).*--fill -1024") as error:
         read_scan(path)
     one_line(error)
     assert read_scan(path, fill=-1024).volume().min() == -1024
@@ -276,12 +332,107 @@ def test_a_mask_of_another_shape_names_both(tmp_path):
     one_line(error)
 
 
-def test_a_mask_in_another_orientation_is_turned_by_its_own_affine(tmp_path):
-    upright = upright_block()
-    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright, "LPS"), affine_of("LPS")))
-    labels = (upright % 4).astype(np.uint8)
-    save(tmp_path / "m.nii", stored_as(labels, "SRA"), affine_of("SRA"))
-    assert np.array_equal(read_mask(tmp_path / "m.nii", scan), labels)
+def reoriented(array, affine, code):
+    """The same body stored along other axes, by nibabel: its affine is changed with it."""
+    image = nib.Nifti1Image(np.ascontiguousarray(array), affine)
+    own, due = (nib.orientations.axcodes2ornt(letters) for letters in (nib.aff2axcodes(affine), code))
+    return image.as_reoriented(nib.orientations.ornt_transform(own, due))
+
+
+@pytest.mark.parametrize("oblique", [False, True])
+@pytest.mark.parametrize("code", ALL_CODES)
+def test_a_mask_lies_where_its_affine_says_in_all_48_orders(tmp_path, code, oblique):
+    affine, labels = affine_of("LPS"), (upright_block() % 4).astype(np.uint8)
+    if oblique:
+        angle = np.deg2rad(17)
+        affine[:3, :3] = [[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]] @ affine[
+            :3, :3
+        ]
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block(), "LPS"), affine))
+    nib.save(reoriented(stored_as(labels, "LPS"), affine, code), tmp_path / "m.nii")
+    notes = []
+    assert np.array_equal(read_mask(tmp_path / "m.nii", scan, notes=notes), labels) and not notes
+
+
+def test_a_mask_of_a_scan_with_a_bare_diagonal_lies_by_the_affines_not_by_the_picture(tmp_path):
+    affine = np.diag([0.7, 0.8, 5.0, 1.0])
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(body(), "LPS"), affine))  # the picture says LPS, the affine RAS
+    labels = (body() > 200).astype(np.uint8)
+    for code in ("RAS", "LPS", "SAL"):
+        nib.save(reoriented(stored_as(labels, "LPS"), affine, code), tmp_path / "m.nii")
+        assert np.array_equal(read_mask(tmp_path / "m.nii", scan), labels)
+
+
+def moved(affine, by):
+    return np.block([[affine[:3, :3], (affine[:3, 3] + by)[:, None]], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda a: a @ np.diag([1.3, 1.3, 1.3, 1]), "its steps are 0.91 x 1.04 x 6.50 mm"),
+        (lambda a: moved(a, [0, 0, 60]), "60.0 mm away"),
+        (lambda a: moved(a, a[:3, 0] / 2), "away"),  # half a voxel
+        (lambda a: a @ np.array([[0.98, -0.17, 0, 0], [0.17, 0.98, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "does not lie"),
+    ],
+)
+def test_a_mask_on_another_grid_is_refused_or_resampled_on_request(tmp_path, change, says):
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block(), "LPS"), affine_of("LPS")))
+    save(tmp_path / "m.nii", np.ones((4, 5, 3), np.uint8), change(affine_of("LPS")))
+    with pytest.raises(UserError, match="--resample-mask") as error:
+        read_mask(tmp_path / "m.nii", scan)
+    assert says in one_line(error)
+    notes = []
+    assert read_mask(tmp_path / "m.nii", scan, resample=True, notes=notes).shape == scan.shape
+    assert "nearest voxel" in notes[0]
+
+
+def test_a_resampled_mask_takes_the_nearest_voxel(tmp_path):
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block(), "LPS"), affine_of("LPS")))
+    coarse = np.zeros((2, 5, 3), np.uint8)
+    coarse[1, 2, 1] = 1  # its one voxel covers columns 2 and 3
+    affine = affine_of("LPS") @ np.array([[2, 0, 0, 0.5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    save(tmp_path / "m.nii", coarse, affine)
+    assert np.argwhere(read_mask(tmp_path / "m.nii", scan, resample=True)).tolist() == [[2, 2, 1], [2, 3, 1]]
+
+
+@pytest.mark.parametrize("affine", [np.diag([0.7, 0.8, 5.0, 1.0]), np.eye(4)])
+def test_a_mask_that_lost_its_orientation_is_laid_as_stored_with_a_note(tmp_path, affine):
+    labels = (upright_block() % 4).astype(np.uint8)
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block(), "LPS"), affine_of("LPS")))
+    save(tmp_path / "m.nii", stored_as(labels, "LPS"), affine)
+    notes = []
+    assert np.array_equal(read_mask(tmp_path / "m.nii", scan, notes=notes), labels)
+    assert "lost its orientation" in notes[0]
+    save(tmp_path / "m.nii", stored_as(labels, "LPS"), np.diag([0.9, 0.9, 5.0, 1.0]))  # other steps: another grid
+    with pytest.raises(UserError, match="its steps are"):
+        read_mask(tmp_path / "m.nii", scan)
+
+
+def test_an_array_as_mask_is_upright_as_it_was_written(tmp_path):
+    labels = (upright_block() % 4).astype(np.uint8)[:4]
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block()[:4], "LPS"), affine_of("LPS")))  # square
+    write_mask(tmp_path / "m.npy", labels, scan)
+    assert np.array_equal(read_mask(tmp_path / "m.npy", scan), labels)
+
+
+@pytest.mark.parametrize(
+    "value, says",
+    [(0, "marks no lung"), (np.nan, "nan"), (1e-7, "1e-07"), (-1, "-1"), ("many", "0, 1, 2, 3, 4, 5, ...")],
+)
+def test_a_lung_mask_that_is_none_is_refused(tmp_path, value, says):
+    array = np.ones((4, 5, 3), np.float32) if value != 0 else np.zeros((4, 5, 3), np.float32)
+    array[0] = np.arange(15).reshape(5, 3) if value == "many" else value
+    scan = read_scan(save(tmp_path / "s.nii", stored_as(upright_block(), "LPS"), affine_of("LPS")))
+    with pytest.raises(UserError) as error:
+        read_mask(save(tmp_path / "m.nii", array, affine_of("LPS")), scan, lung=True)
+    assert says in one_line(error) and "m.nii" in one_line(error)
+
+
+def test_the_lobes_of_a_lung_mask_are_all_lung(tmp_path):
+    scan = read_scan(save(tmp_path / "s.nii", np.full((4, 3, 2), -900, np.int16)))
+    save(tmp_path / "m.nii", np.arange(24).reshape(4, 3, 2).astype(np.uint8) % 6)
+    assert read_mask(tmp_path / "m.nii", scan, lung=True).sum() == 20
 
 
 @pytest.mark.parametrize(
@@ -294,7 +445,9 @@ def test_mask_values_are_classes_or_0_and_255(tmp_path, values, accepted):
     if accepted is None:
         with pytest.raises(UserError, match=r"m\.nii is no mask of classes"):
             read_mask(tmp_path / "m.nii", scan)
-        assert read_mask(tmp_path / "m.nii", scan, lung=True).max() == 1
+        whole = 0.5 not in values
+        with nullcontext() if whole else pytest.raises(UserError, match="is no lung mask: it holds 0, 0.5"):
+            assert read_mask(tmp_path / "m.nii", scan, lung=True).max() == 1
     else:
         assert np.unique(read_mask(tmp_path / "m.nii", scan)).tolist() == accepted
 
@@ -441,6 +594,93 @@ def test_cut_off_pixels_are_one_line(tmp_path):
 def test_one_dicom_file_is_one_slice(tmp_path):
     folder = write_series(tmp_path / "s", [0])
     assert read_scan(next(folder.iterdir())).shape == (3, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "tag, values, says",
+    [
+        ("PixelSpacing", [[0.7, 0.8], [1.0, 1.2]], r"differ in pixel spacing.*\(0\.7, 0\.8\).*\(1\.0, 1\.2\)"),
+        ("ImageOrientationPatient", [[1, 0, 0, 0, 1, 0], [0, 1, 0, 1, 0, 0]], "differ in direction"),
+        ("ImagePositionPatient", [[-100, -90], [-75, -90]], "jumps sideways between .*IM002 and .*IM003"),
+        ("RescaleSlope", [1, None], "no rescale slope and intercept, though other slices do"),
+    ],
+)
+def test_dicom_slices_that_differ_are_refused_by_name(tmp_path, tag, values, says):
+    pydicom = pytest.importorskip("pydicom")
+    folder = write_series(tmp_path / "s", [0, 5, 10, 15, 20, 25], shuffle=False)
+    for k, file in enumerate(sorted(folder.iterdir())):
+        d = pydicom.dcmread(file)
+        value = values[k >= 3]
+        setattr(d, tag, [*value, 5 * k] if tag == "ImagePositionPatient" else value)
+        d.save_as(file)
+    with pytest.raises(UserError, match=says) as error:
+        read_scan(folder)
+    one_line(error)
+
+
+def test_a_tilted_gantry_is_told_and_its_volume_is_the_determinants(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    folder = write_series(tmp_path / "s", [0, 5, 10], shuffle=False)
+    for k, file in enumerate(sorted(folder.iterdir())):
+        d = pydicom.dcmread(file)
+        d.ImagePositionPatient = [-100, -90 + 2 * k, 5 * k]
+        d.save_as(file)
+    scan = read_scan(folder)
+    assert any("21.8 degrees" in note for note in scan.notes)  # atan(2 / 5)
+    assert scan.voxel_mm3 == pytest.approx(0.7 * 0.8 * 5) and scan.spacing[2] == pytest.approx(29**0.5)
+
+
+def test_numbers_without_a_rescale_are_hu_only_where_they_can_be(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    for name, representation, add in (("unsigned", 0, 0), ("signed", 1, -1024)):
+        folder = write_series(tmp_path / name, [-1000, 400], shuffle=False)
+        for file in folder.iterdir():
+            d = pydicom.dcmread(file)
+            del d.RescaleSlope, d.RescaleIntercept
+            d.PixelRepresentation = representation
+            d.PixelData = (np.frombuffer(d.PixelData, np.uint16).astype(np.int16) + np.int16(add)).tobytes()
+            d.save_as(file)
+    with pytest.raises(UserError, match=r"--intensity HU\+1024"):
+        read_scan(tmp_path / "unsigned")
+    said = read_scan(tmp_path / "unsigned", intensity="HU+1024")
+    assert (said.voxels.max(), said.intensity) == (402, "HU") and not any("rescale" in w for w in said.warnings)
+    guessed = read_scan(tmp_path / "signed")
+    assert (guessed.intensity, guessed.voxels.max()) == ("HU", 402)
+    assert any("no rescale" in warning for warning in guessed.warnings)
+
+
+def test_rescaled_numbers_never_wrap_round(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    folder = write_series(tmp_path / "s", [0], RescaleIntercept=0)
+    file = next(folder.iterdir())
+    d = pydicom.dcmread(file)
+    d.PixelData = np.full((3, 4), 60000, np.uint16).tobytes()
+    d.save_as(file)
+    with pytest.raises(UserError, match="60000, which is not HU"):
+        read_scan(folder)
+
+
+@pytest.mark.parametrize("spoil, says", [
+    (lambda file: file.write_bytes(b""), "is empty"),
+    (lambda file: file.write_bytes(b"see attached"), "is no DICOM file"),
+    (lambda file: file.write_bytes(file.read_bytes()[:400]), "cut off|damaged"),
+])  # fmt: skip
+def test_an_unreadable_file_of_a_series_is_named_wherever_it_lies(tmp_path, spoil, says):
+    folder = write_series(tmp_path / "s", [0, 5, 10, 15], shuffle=False)
+    (folder / "README.txt").write_text("not part of the series")
+    assert read_scan(folder).shape[2] == 4
+    last = sorted(p for p in folder.iterdir() if p.suffix != ".txt")[-1]
+    spoil(last)
+    with pytest.raises(UserError, match=says) as error:
+        read_scan(folder)
+    assert last.name in one_line(error)
+
+
+def test_a_localizer_beside_a_series_is_left_out_and_told(tmp_path):
+    folder = write_series(tmp_path / "s", [0, 5, 10])
+    write_series(folder, [7], series="1.2.9", number=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    scan = read_scan(folder)
+    assert scan.shape[2] == 3 and scan.notes == ("1 localizer image(s) left out",)
 
 
 def test_damaged_headers_are_always_one_line(tmp_path):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
@@ -10,6 +12,18 @@ from covidseg.errors import UserError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.1  # of the median distance: what a scanner rounds, less than what a lost slice leaves
+_SIDEWAYS = 0.5  # mm that a slice may lie beside the line through the first and the last: rounding, not a jump
+_TILT = 0.5  # degrees between the stack and the normal of its slices from which it is told
+_CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+
+
+class Series(NamedTuple):
+    """Voxels (columns, rows, slices), the affine to RAS mm, whether they are HU, and what a reader should be told."""
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    is_hu: bool
+    notes: tuple[str, ...]
 
 
 def has_dicom(path: Path) -> bool:
@@ -18,30 +32,63 @@ def has_dicom(path: Path) -> bool:
     return any(_is_dicom(file) for file in files)
 
 
-def read_series(path: Path, series: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and affine of the CT series in a folder, or of one file.
+def read_series(path: Path, series: str | None = None) -> Series:
+    """The CT series in a folder, or one file.
 
     series : part of the series' UID, number or description, where a folder holds several
-    Returns HU (columns, rows, slices) as int16, or float32 where the rescale is not whole, and the affine to RAS mm.
-    Raises UserError for several series, lost or doubled slices, slices of different geometry, what is not CT.
+    Returns HU (columns, rows, slices) as int16, or float32 where the rescale is not whole or does not fit; stored
+    numbers, and ``is_hu`` False, where no slice says how they become HU.
+    Raises UserError for several series, lost, doubled or unreadable slices, slices that differ in geometry, what is
+    not CT.
     """
-    import pydicom
-
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    headers = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files if _is_dicom(file)]
-    headers = [(f, h) for f, h in headers if "Rows" in h]  # a DICOMDIR or a report has no picture
+    headers = _headers(path)
     if not headers:
         raise UserError(f"{path} holds DICOM files but no picture among them.")
-    chosen = _one_series(path, headers, series)
+    chosen, left_out = _one_series(path, headers, series)
     _refuse_what_is_not_ct(path, chosen)
     ordered, direction = _sorted_by_position(path, chosen)
-    return _voxels(path, ordered), _affine(ordered, direction)
+    scales = _rescale(path, ordered)
+    affine = _affine(ordered, direction)
+    notes = (*left_out, *_tilt(affine, direction))
+    return Series(_voxels(ordered, scales or [(1.0, 0.0)] * len(ordered)), affine, scales is not None, notes)
+
+
+def _headers(path: Path) -> list:
+    """(file, header) of every file with a picture. A file that should have one and cannot be read is named."""
+    import pydicom
+
+    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")] if path.is_dir() else [path]
+    files.sort()
+    dicoms = {file: None for file in files if _is_dicom(file)}  # in order, and quick to ask
+    endings = {file.suffix.lower() for file in dicoms}
+    for file in files:
+        foreign = file.suffix[1:].isalpha() and file.suffix.lower() not in endings  # README.txt, not 1.2.840.12
+        if file not in dicoms and not foreign:
+            state = "is empty" if file.stat().st_size == 0 else "is no DICOM file, though others there are"
+            raise UserError(f"{file} {state}: copy the series again, or take the file out of the folder.")
+    found = []
+    for file in dicoms:
+        try:
+            with catch_warnings():
+                simplefilter("ignore")  # of odd values, which are refused or do not matter: one line is enough
+                header = pydicom.dcmread(file, stop_before_pixels=True)
+                is_image = str(header.file_meta.get("MediaStorageSOPClassUID", "")) == _CT_IMAGE
+        except Exception as error:  # a damaged header raises whatever pydicom meets first
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{file}: its DICOM header is damaged ({reason}): copy the series again.") from error
+        if "Rows" in header:
+            found.append((file, header))
+        elif is_image:  # a DICOMDIR or a report has no picture, a CT slice must have one
+            raise UserError(f"{file} is a CT slice whose header is cut off: copy the series again.")
+    return found
 
 
 def _is_dicom(file: Path) -> bool:
     try:
         with open(file, "rb") as handle:
             return handle.read(132)[128:] == b"DICM"
+    except PermissionError as error:
+        raise UserError(f"{file} may not be read: {error.strerror}.") from error
     except OSError:
         return False
 
@@ -50,6 +97,12 @@ def _one_series(path, headers, wanted):
     groups = {}
     for file, header in headers:
         groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
+    left_out = ()
+    if wanted is None and len(groups) > 1:
+        slices = {uid: group for uid, group in groups.items() if not all(_is_localizer(h) for _, h in group)}
+        if len(slices) == 1:
+            left_out = (f"{len(headers) - len(next(iter(slices.values())))} localizer image(s) left out",)
+            groups = slices
     names = {uid: _series_name(uid, group) for uid, group in groups.items()}
     if wanted is not None:
         groups = {uid: group for uid, group in groups.items() if wanted in f"{uid} {names[uid]}"}
@@ -57,8 +110,12 @@ def _one_series(path, headers, wanted):
             raise UserError(f"{path}: no series matches {wanted!r}. There are: {'; '.join(names.values())}.")
     if len(groups) > 1:
         listed = "; ".join(names[uid] for uid in groups)
-        raise UserError(f"{path} holds {len(groups)} series: {listed}. Choose one with series='<part of its name>'.")
-    return next(iter(groups.values()))
+        raise UserError(f"{path} holds {len(groups)} series: {listed}. Choose one: --series 'part of its name'.")
+    return next(iter(groups.values())), left_out
+
+
+def _is_localizer(header) -> bool:
+    return "LOCALIZER" in [str(part).upper() for part in header.get("ImageType", None) or []]
 
 
 def _series_name(uid, group) -> str:
@@ -76,9 +133,21 @@ def _refuse_what_is_not_ct(path, chosen) -> None:
         for file, each in chosen:
             if tag not in each or each[tag].value is None:
                 raise UserError(f"{file} has no {tag}, so its place is unknown; export the series again.")
-    shapes = {(h.Rows, h.Columns, tuple(np.round(_numbers(h.ImageOrientationPatient), 3))) for _, h in chosen}
-    if len(shapes) > 1:
-        raise UserError(f"{path}: slices of one series differ in size or direction ({len(shapes)} kinds); split them.")
+    parts = {
+        "size": lambda h: (int(h.Rows), int(h.Columns)),
+        "direction": lambda h: tuple(float(v) for v in np.round(_numbers(h.ImageOrientationPatient), 3)),
+        "pixel spacing": lambda h: tuple(float(v) for v in np.round(_numbers(h.PixelSpacing), 3)),
+    }
+    for name, part in parts.items():
+        kinds: dict = {}
+        for file, header in chosen:
+            kinds.setdefault(part(header), file.name)
+        if len(kinds) > 1:
+            (one, this), (two, that) = list(kinds.items())[:2]
+            raise UserError(
+                f"{path}: slices of one series differ in {name}: {this} has {one}, {that} {two}. They are no volume: "
+                "put each kind in a folder of its own."
+            )
 
 
 def _sorted_by_position(path, chosen):
@@ -99,13 +168,51 @@ def _sorted_by_position(path, chosen):
                 f"{path}: slices are missing: {names[k]} and {names[k + 1]} lie {gaps[k]:.2f} mm apart, "
                 f"the others {usual:.2f} mm. Copy the whole series."
             )
+    _refuse_sideways(path, ordered)
     return ordered, normal
 
 
-def _voxels(path, ordered) -> np.ndarray:
+def _refuse_sideways(path, ordered) -> None:
+    """UserError where slices do not lie on one straight line; a tilted gantry moves all of them alike."""
+    places = np.array([_numbers(h.ImagePositionPatient) for _, h in ordered])
+    if len(places) < 3:
+        return
+    line = places[0] + np.linspace(0, 1, len(places))[:, None] * (places[-1] - places[0])
+    off = np.linalg.norm(places - line, axis=1)
+    step = np.linalg.norm(places[-1] - places[0]) / (len(places) - 1)
+    if off.max() > max(_SIDEWAYS, _UNEVEN * step):
+        k = int(np.argmax(np.linalg.norm(np.diff(places, axis=0) - np.diff(line, axis=0), axis=1)))
+        raise UserError(
+            f"{path}: the stack jumps sideways between {ordered[k][0].name} and {ordered[k + 1][0].name}: slices lie "
+            f"up to {off.max():.1f} mm off the line. Two scans in one series? Put each in a folder of its own."
+        )
+
+
+def _tilt(affine, normal) -> tuple[str, ...]:
+    """What to say of slices that are stacked aslant, as a tilted gantry makes them."""
+    step = (_LPS_TO_RAS[:3, :3] @ affine[:3, 2]) / np.linalg.norm(affine[:3, 2])
+    angle = float(np.degrees(np.arccos(min(1.0, abs(float(step @ normal))))))
+    return (f"the gantry was tilted: slices are stacked {angle:.1f} degrees aslant",) if angle > _TILT else ()
+
+
+def _rescale(path, ordered):
+    """(slope, intercept) of each slice, or None where no slice has them; UserError where only some do."""
+    given = [[h.get(tag) for tag in ("RescaleSlope", "RescaleIntercept")] for _, h in ordered]
+    known = [None not in pair and "" not in pair for pair in given]
+    if not any(known):
+        return None
+    if not all(known):
+        name = ordered[known.index(False)][0]
+        raise UserError(f"{name} has no rescale slope and intercept, though other slices do: export the series again.")
+    scales = [(float(slope), float(intercept)) for slope, intercept in given]
+    if not np.isfinite(scales).all() or any(slope == 0 for slope, _ in scales):
+        raise UserError(f"{path}: a rescale slope is zero or no number: export the series again.")
+    return scales
+
+
+def _voxels(ordered, scales) -> np.ndarray:
     import pydicom
 
-    scales = [(float(h.get("RescaleSlope", 1)), float(h.get("RescaleIntercept", 0))) for _, h in ordered]
     whole = all(slope == 1 and intercept == int(intercept) for slope, intercept in scales)
     first = ordered[0][1]
     voxels = np.empty((len(ordered), first.Rows, first.Columns), np.int16 if whole else np.float32)
@@ -116,7 +223,10 @@ def _voxels(path, ordered) -> np.ndarray:
             reason = " ".join(str(error).split())
             raise UserError(f"{file}: its pixels cannot be read ({reason}).") from error
         slope, intercept = scales[k]
-        voxels[k] = stored * slope + intercept
+        values = stored * slope + intercept
+        if voxels.dtype == np.int16 and (values.min() < -(2**15) or values.max() >= 2**15):
+            voxels = voxels.astype(np.float32)  # 16 bits would wrap round
+        voxels[k] = values
     return voxels.transpose(2, 1, 0)
 
 

@@ -12,12 +12,17 @@ import numpy as np
 from covidseg.data.transforms import LUNG
 from covidseg.errors import UserError, unknown_name
 from covidseg.scans import upright
-from covidseg.scans.stored import NIFTI, PICTURES, Scan, read_stored, suffix_of
+from covidseg.scans.grid import on_grid
+from covidseg.scans.stored import NIFTI, NO_RESCALE, PICTURES, Scan, read_stored, suffix_of
 from covidseg.scans.upright import axes_from_code
 
 __all__ = ["INTENSITIES", "PICTURES", "Scan", "read_mask", "read_scan", "write_mask"]
 
 INTENSITIES = ("HU", "grey", "HU+1024")
+POSSIBLE = {"HU": (-(2**15), 2**15 - 1), "grey": (0, 255), "HU+1024": (-(2**15) + 1024, 2**15 + 1023)}
+NO_AIR = -300  # HU; lung is below -600, fat above -150
+DARK = 64  # grey levels of a whole CT picture pass this: tissue is 200 in the lung window
+LUNG_PARTS = 12  # values a lung mask may have: background, five lobes, and what programs add
 # what mask files look like when they are opened as a picture: class numbers 0..3 would all look black
 PALETTE = [0, 0, 0, 230, 159, 0, 213, 94, 0, 86, 180, 233]
 
@@ -52,27 +57,23 @@ def read_scan(
     return _turned_upright(scan, orientation)
 
 
-def read_mask(path: str | Path, like: Scan, *, lung: bool = False) -> np.ndarray:
+def read_mask(
+    path: str | Path, like: Scan, *, lung: bool = False, resample: bool = False, notes: list[str] | None = None
+) -> np.ndarray:
     """A mask for ``like``: uint8 (H, W, D), upright as the scan is.
 
     Values 0..3 are classes (0 background, 1 GGO or infection, 2 consolidation, 3 effusion); a mask of 0 and 255
-    becomes 0 and 1; lung=True keeps only "inside or not" and accepts any values.
-    Raises UserError if the shapes differ or there are other values.
+    becomes 0 and 1; lung=True keeps only "inside or not" and accepts any few whole numbers, such as those of lobes.
+    resample : see `covidseg.scans.grid.on_grid`, which decides how the mask lies; notes : gets what was assumed there
+    Raises UserError if it does not lie on the scan's grid or there are other values.
     """
     path = Path(path).expanduser()
     raw = read_stored(path, labels=True)
-    axes = like.axes
-    if raw.header is not None and like.header is not None and not upright.is_plain(raw.affine):
-        own = upright.code_of_affine(raw.affine)
-        axes = axes_from_code(own) if own else axes
-    voxels = axes.upright(raw.voxels)
-    if voxels.shape != like.shape:
-        raise UserError(
-            f"{path} is {raw.file_shape}, but its scan {like.path.name} is {like.file_shape}: "
-            "they do not belong together, or one was resampled."
-        )
+    voxels, assumed = on_grid(raw, like, resample)
+    if notes is not None:
+        notes.extend(assumed)
     if lung:
-        return np.ascontiguousarray(voxels != 0, dtype=np.uint8)
+        return _inside(path, voxels, resample)
     values = _values(voxels)
     if values.tolist() in ([0, 255], [255]):
         return np.ascontiguousarray(voxels == 255, dtype=np.uint8)
@@ -80,6 +81,19 @@ def read_mask(path: str | Path, like: Scan, *, lung: bool = False) -> np.ndarray
         shown = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
         raise UserError(f"{path} is no mask of classes 0..3 (or 0 and 255): it holds {shown}.")
     return np.ascontiguousarray(voxels, dtype=np.uint8)
+
+
+def _inside(path: Path, voxels: np.ndarray, resampled: bool) -> np.ndarray:
+    """A lung mask as 0 and 1; UserError where it is empty or what no mask is: NaN, fractions, many values."""
+    values = _values(voxels)
+    shown = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
+    if len(values) > LUNG_PARTS or not np.isfinite(values).all() or (values % 1 != 0).any() or values[0] < 0:
+        lossy = " Save the picture as PNG: JPEG changes values." if suffix_of(path) in (".jpg", ".jpeg") else ""
+        raise UserError(f"{path} is no lung mask: it holds {shown}, not 0 and a few whole numbers.{lossy}")
+    if not values.any():
+        where = "marks nothing where the scan lies" if resampled else "is 0 everywhere: it marks no lung"
+        raise UserError(f"{path} {where}. Is it the right file?")
+    return np.ascontiguousarray(voxels != 0, dtype=np.uint8)
 
 
 def _values(voxels: np.ndarray) -> np.ndarray:
@@ -135,15 +149,18 @@ def _with_finite_values(scan: Scan, fill: float | None) -> Scan:
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         raise UserError(
             f"{scan.path}: {count:,} of {bad.size:,} voxels are NaN or infinite, the first at {where}. If they are "
-            "padding, read it with fill=-1024 (air)."
+            "padding, give --fill -1024 (air)."
         )
     return replace(scan, voxels=np.where(bad, np.float32(fill), scan.voxels), notes=(*scan.notes, f"{count:,} filled"))
 
 
 def _with_intensity(scan: Scan, asked: str | None) -> Scan:
     low, high = float(scan.voxels.min()), float(scan.voxels.max())
-    decided = asked or scan.intensity or _decide(scan.path, low, high)
-    voxels, notes = scan.voxels, list(scan.notes)
+    decided = asked or scan.intensity or _decide(scan, low, high)
+    least, most = POSSIBLE[decided]
+    if low < least or high > most:
+        raise UserError(f"{scan.path} holds {low:g}..{high:g}, which is not {decided} ({least} to {most}).")
+    voxels, notes, warnings = scan.voxels, list(scan.notes), list(scan.warnings)
     if asked is None and scan.intensity == "":
         notes.append(f"values {low:g}..{high:g} taken as {decided}")
     if decided == "HU+1024":
@@ -151,18 +168,41 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
     if decided == "grey" and low >= 0 and high <= 1 and high > 0 and voxels.dtype.kind == "f":
         voxels = voxels * np.float32(255)
         notes.append("grey 0..1 times 255")
-    return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes))
+    if asked is not None and NO_RESCALE in warnings:
+        warnings.remove(NO_RESCALE)  # the user has said what the files do not
+    if decided == "HU" and not (voxels[::2, ::2] < NO_AIR).any():
+        warnings.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
+    return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes), warnings=tuple(warnings))
 
 
-def _decide(path: Path, low: float, high: float) -> str:
+def _decide(scan: Scan, low: float, high: float) -> str:
     if low < -200:
         return "HU"
     if low >= 0 and high <= 255:
+        _refuse_what_is_no_picture(scan, high)
         return "grey"
     raise UserError(
-        f"{path} holds {low:g}..{high:g}: neither CT numbers (air is -1000) nor grey 0..255. Say what it is with "
-        "intensity='HU+1024' (CT numbers stored plus 1024), 'HU' or 'grey'."
+        f"{scan.path} holds {low:g}..{high:g}: neither CT numbers (air is -1000) nor grey 0..255. Say what it is with "
+        "--intensity HU+1024 (CT numbers stored plus 1024), HU or grey; other images than CT cannot be segmented."
     )
+
+
+def _refuse_what_is_no_picture(scan: Scan, high: float) -> None:
+    """UserError for numbers within 0..255 that are no grey levels: a mask, or a scan of another kind such as PET."""
+    if scan.voxels.size < 1000:  # too few to tell
+        return
+    fractions = scan.voxels.dtype.kind == "f" and bool((scan.voxels % 1 != 0).any())
+    if not fractions and (high <= 3 or len(np.unique(scan.voxels)) <= 2):
+        raise UserError(f"{scan.path} holds {_shown(scan.voxels)} alone: that is a mask, not a scan. Name the scan.")
+    if high < DARK and not (fractions and high <= 1):
+        raise UserError(
+            f"{scan.path} holds 0..{high:g}: neither CT numbers nor grey levels, which reach 255. If it is a dark CT "
+            "picture give --intensity grey; other images than CT, such as PET, cannot be segmented."
+        )
+
+
+def _shown(voxels: np.ndarray) -> str:
+    return " and ".join(f"{value:g}" for value in np.unique(voxels)[:4])
 
 
 def _turned_upright(scan: Scan, wanted: str) -> Scan:
@@ -207,6 +247,9 @@ def _write_nifti(path: Path, mask: np.ndarray, scan: Scan) -> None:
         header.set_data_dtype(np.uint8)
         header.set_slope_inter(1, 0)
         header["cal_min"] = header["cal_max"] = 0
+        for text in ("descrip", "aux_file", "intent_name", "db_name"):  # free text, at times a patient's name
+            header[text] = b""
+        header.extensions.clear()
     image = nibabel.Nifti1Image(np.asfortranarray(stored), affine, header)
     if scan.header is not None:  # the constructor rewrites both forms where the affine and the header disagree
         image.header["qform_code"], image.header["sform_code"] = scan.header["qform_code"], scan.header["sform_code"]

@@ -19,6 +19,7 @@ from covidseg.scans.view import view_of
 
 __all__ = ["NOTICE", "ScanReport", "choose_weights", "segment_scan"]
 
+ALL_LUNG = 0.9  # of a scan's voxels; lungs fill half of a slice that is cut to them
 NOTICE = "For teaching and research. Not a medical device: not for diagnosis or treatment."
 
 
@@ -34,6 +35,7 @@ class ScanReport:
     files: Outputs
     seconds: dict[str, float]
     agreement: Agreement | None = None  # where several networks answered together
+    warnings: tuple[str, ...] = ()  # what may make the numbers wrong
 
     def lines(self) -> list[str]:
         """For people."""
@@ -44,6 +46,7 @@ class ScanReport:
             *(f"         {note}" for note in self.scan.notes),
             f"weights  {self.weights.label}{because}",
             f"licence  {self.weights.licence}",
+            *(f"WARNING  {warning}" for warning in self.warnings),
             f"result   {summary(self.findings)}",
             *([f"         {self.agreement.line()}"] if self.agreement else []),
             f"written  {files} in {self.files.mask.parent} ({sum(self.seconds.values()):.1f} s)",
@@ -56,6 +59,7 @@ class ScanReport:
         return document(
             covidseg=__version__,
             notice=NOTICE,
+            warnings=list(self.warnings),
             scan={
                 "path": str(self.scan.path),
                 "rows": rows,
@@ -92,6 +96,9 @@ def segment_scan(
     lung_mask: str | Path | None = None,
     device: str = "auto",
     intensity: str = "auto",
+    series: str | None = None,
+    fill: float | None = None,
+    resample_mask: bool = False,
     force: bool = False,
 ) -> ScanReport:
     """Read a scan, segment it, and write OUT with its CSV and picture; all three or none.
@@ -99,7 +106,8 @@ def segment_scan(
     path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
     weights : a name or file as `covidseg.papers.weights` takes it; None: by what the scan is, see `choose_weights`
     lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
-    intensity : "auto", "HU", "grey" or "HU+1024", see `covidseg.scans.read.read_scan`
+    resample_mask : take the lung mask's nearest voxels where it lies on another grid
+    intensity : "auto", "HU", "grey" or "HU+1024"; series, fill : see `covidseg.scans.read.read_scan`
     Raises UserError, one line, for anything the user can mend; nothing on disk has changed then.
     """
     if intensity not in ("auto", *INTENSITIES):
@@ -107,8 +115,12 @@ def segment_scan(
     clock = _Clock()
     where, given = choose_device(device), None if weights is None else choose_weights(weights)
     clock.lap("load weights")
-    scan = read_scan(path, intensity=None if intensity == "auto" else intensity)
-    lung = None if lung_mask is None else read_mask(lung_mask, like=scan, lung=True)
+    scan = read_scan(path, intensity=None if intensity == "auto" else intensity, series=series, fill=fill)
+    lung, warnings = None, list(scan.warnings)
+    if lung_mask is not None:
+        lung = read_mask(lung_mask, like=scan, lung=True, resample=resample_mask, notes=warnings)
+        if lung.mean(dtype=float) > ALL_LUNG:
+            warnings.append(f"the lung mask covers {lung.mean(dtype=float):.0%} of the scan: is it one of the lungs?")
     clock.lap("read")
     loaded, why = given or choose_weights(None, scan)
     clock.lap("load weights")
@@ -120,7 +132,7 @@ def segment_scan(
         agreed = _agreement(loaded.model, scan, lung)
         clock.lap("predict")
         findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan), voxel_mm3=scan.voxel_mm3)
-        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed)
+        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed, tuple(warnings))
         write_mask(stage.mask, mask, scan)
         write_csv(stage.slices, findings)
         _picture(stage.overlay, report)

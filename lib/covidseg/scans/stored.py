@@ -16,6 +16,8 @@ from covidseg.scans.upright import Axes
 
 NIFTI, PICTURES, ARRAYS = (".nii", ".nii.gz"), (".png", ".jpg", ".jpeg"), (".npy",)
 AS_STORED = Axes((0, 1, 2), (False, False, False))
+NO_RESCALE = "the DICOM files do not say how their numbers become HU (no rescale slope and intercept)"
+UNITS = {1: ("metre", 1000.0), 3: ("micron", 0.001)}  # code of a NIfTI header -> mm; files that say nothing mean mm
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Scan:
     intensity : "HU" or "grey" (0..255); spacing : (row, column, slice) in mm, nan where the file does not say
     affine : 4x4, voxel indices OF THE FILE -> RAS mm; axes : how the file's axes were turned
     file_shape : shape in the file; header : nibabel header, or None; notes : what had to be assumed
+    warnings : what may make every number wrong, to be told with them
     """
 
     path: Path
@@ -37,10 +40,16 @@ class Scan:
     file_shape: tuple[int, ...]
     header: object = None
     notes: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = field(default=())
 
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.voxels.shape
+
+    @property
+    def has_place(self) -> bool:
+        """True where the file says where it lies in the body: NIfTI and DICOM; pictures and arrays do not."""
+        return self.header is not None or bool(np.isfinite(self.spacing).all())
 
     @property
     def voxel_mm3(self) -> float:
@@ -153,15 +162,17 @@ def _read_nifti(path: Path) -> Scan:
             "image.slicer[..., 0]."
         )
     stored = stored.reshape(stored.shape + (1,) * (3 - stored.ndim))
+    unit, mm = UNITS.get(int(image.header["xyzt_units"]) % 8, ("mm", 1.0))
     return Scan(
         path=path,
         voxels=_scaled(stored, image.dataobj.slope, image.dataobj.inter),
         intensity="",
-        spacing=_spacing(image.affine),
+        spacing=tuple(mm * step for step in _spacing(image.affine)),
         affine=image.affine,
         axes=AS_STORED,
         file_shape=shape,
         header=image.header.copy(),
+        notes=(f"its steps are in {unit}s",) if mm != 1 else (),
     )
 
 
@@ -184,13 +195,15 @@ def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
 
 def _dicom_scan(path: Path, series: str | None) -> Scan:
     try:
-        voxels, affine = dicom.read_series(path, series)
+        found = dicom.read_series(path, series)
     except (UserError, PermissionError):
         raise
     except Exception as error:  # a damaged header raises whatever pydicom meets first: six kinds in 400 trials
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: a DICOM header is damaged ({reason}): copy the series again.") from error
-    return Scan(path, voxels, "HU", _spacing(affine), affine, AS_STORED, voxels.shape)
+    intensity, warnings = ("HU", ()) if found.is_hu else ("", (NO_RESCALE,))
+    place = dict(spacing=_spacing(found.affine), affine=found.affine, axes=AS_STORED, file_shape=found.voxels.shape)
+    return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=warnings)
 
 
 def read_picture(path: Path, labels: bool = False) -> np.ndarray:
@@ -205,6 +218,8 @@ def read_picture(path: Path, labels: bool = False) -> np.ndarray:
             if picture.mode not in ("1", "L", "P", "I", "I;16", "F") or (picture.mode == "P" and not labels):
                 picture = picture.convert("L")
             array = np.array(picture)
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{path} claims more pixels than any slice has; it was not opened.") from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{path} cannot be read as a picture ({error}): copy it again.") from error
     return array.astype(np.uint8) if array.dtype == bool else array
