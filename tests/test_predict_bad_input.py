@@ -173,6 +173,24 @@ def test_every_way_out_that_a_message_names_is_an_option_of_the_command(scan, tm
     assert told(capsys, plus, *rest, "--intensity", "HU+1024")["scan"]["intensity"] == "HU"
 
 
+def test_a_name_with_a_line_end_or_a_terminal_code_stays_on_its_line(tmp_path, scan, weights, capsys):
+    odd = scan.rename(tmp_path / "a\nb\x1b[31m.nii.gz")
+    assert main(["predict", str(odd), "-o", str(tmp_path / "m.nii.gz"), "--weights", str(weights)]) == 0
+    shown = capsys.readouterr().out
+    assert "scan     a?b?[31m.nii.gz" in shown and "\x1b" not in shown
+    odd.write_bytes(b"")
+    assert main(["predict", str(odd), "-o", str(tmp_path / "n.nii.gz"), "--weights", str(weights)]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "\x1b" not in told
+
+
+@pytest.mark.parametrize("place", ["scan", "out", "weights"])
+def test_a_name_longer_than_a_disk_can_hold_is_one_line(refused, scan, tmp_path, weights, place):
+    long = {"scan": tmp_path / f"{'x' * 300}.nii.gz", "out": f"{'x' * 300}.nii.gz", "weights": f"{'x' * 300}.pt"}
+    rest = dict(scan=scan, out="m.nii.gz", weights=weights) | {place: long[place]}
+    assert "longer name" in refused(rest["scan"], out=rest["out"], given=rest["weights"])
+
+
 def test_a_picture_of_too_many_pixels_is_one_line(refused, tmp_path):
     from PIL import Image
 
@@ -290,7 +308,7 @@ def test_a_checkpoint_with_parts_of_another_kind_is_one_line(refused, scan, weig
 def test_a_label_of_two_lines_becomes_one(tmp_path, scan, weights, capsys):
     given = changed(weights, about={"label": "a\nb", "licence": "MIT"})
     assert main(["predict", str(scan), "-o", str(tmp_path / "m.nii.gz"), "--weights", str(given)]) == 0
-    assert "weights  a b\n" in capsys.readouterr().out
+    assert "weights  a?b\n" in capsys.readouterr().out
 
 
 def test_an_answer_that_is_no_number_is_refused(scan):

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-__all__ = ["csv_text", "plain", "to_json"]
+__all__ = ["csv_text", "one_line", "plain", "to_json"]
+
+
+def one_line(text: str) -> str:
+    """A name from a disk or a file as people may read it: "?" for line ends, terminal codes, undecodable bytes.
+
+    >>> one_line("a\\nb \\x1b[31m")
+    'a?b ?[31m'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ a lone backslash-b above it keeps typer from re-wrapping the lines.
 
 import os
 import sys
+from errno import ENAMETOOLONG
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated
@@ -16,6 +17,7 @@ import typer
 
 from covidseg import __version__
 from covidseg.errors import UserError
+from covidseg.text import one_line
 
 app = typer.Typer(
     name="covidseg",
@@ -50,16 +52,23 @@ for _module in sorted(iter_modules(__path__), key=lambda module: module.name):
 
 def main(args: list[str] | None = None) -> int:
     """Run one command line; return the exit status. What the user can mend is one line on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks must not end the command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(args=args, prog_name="covidseg", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        return _complain(str(error), 1)
+        return _complain(one_line(str(error)), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted.", 130)
     except BrokenPipeError:  # `covidseg models | head`: the reader left, nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
+    except OSError as error:
+        if error.errno != ENAMETOOLONG:
+            raise
+        return _complain(f"{str(error.filename)[:60]}... is a longer name than this disk can hold.", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own errors about the command line have it
             raise

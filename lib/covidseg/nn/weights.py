@@ -15,6 +15,7 @@ from covidseg.data.transforms import Preprocessing
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.nn.registry import create_model
+from covidseg.text import one_line
 
 __all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
 
@@ -86,8 +87,8 @@ def load_weights(path: str | Path) -> LoadedWeights:
         raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.") from error
     _refuse_not_finite(path, record["state"])
     about = dict(record.get("about", {}))
-    label = " ".join(str(about.pop("label", f"{record['model']} from {path.name}")).split())
-    licence = " ".join(str(about.pop("licence", "not stated")).split())
+    label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))
+    licence = one_line(str(about.pop("licence", "not stated")))
     model.preprocessing = preprocessing  # type: ignore[assignment]  # torch's types know tensors and modules alone
     return LoadedWeights(model.eval(), preprocessing, label, licence, about)
 

@@ -16,6 +16,7 @@ from covidseg.scans.outputs import Outputs, staged
 from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
 from covidseg.scans.sheet import write_sheet
 from covidseg.scans.view import view_of
+from covidseg.text import one_line
 
 __all__ = ["NOTICE", "ScanReport", "choose_weights", "segment_scan"]
 
@@ -38,7 +39,10 @@ class ScanReport:
     warnings: tuple[str, ...] = ()  # what may make the numbers wrong
 
     def lines(self) -> list[str]:
-        """For people."""
+        """For people: no name from a disk breaks a line or speaks to the terminal."""
+        return [one_line(line) for line in self._lines()]
+
+    def _lines(self) -> list[str]:
         files = ", ".join(path.name for path in self.files)
         because = f" [{self.why_these}]" if self.why_these else ""
         return [

@@ -6,6 +6,7 @@ import numpy as np
 
 from covidseg.scans.findings import Findings, describe
 from covidseg.show.pictures import HIT, overlay_rgb, slice_rgb
+from covidseg.text import one_line
 
 PAPER, WORDS, DIM = (16, 18, 22), (236, 238, 242), (150, 156, 166)  # nearly black: CT is read on dark ground
 PANEL, GAP, MARGIN = 360, 14, 24  # pixels
@@ -129,6 +130,7 @@ def _side(pen, at, font):
 
 def _fitting(pen, text, width, font):
     """The text, or as much of its beginning as fits."""
+    text = one_line(text)
     if pen.textlength(text, font=font) <= width:
         return text
     while text and pen.textlength(text + "...", font=font) > width:
