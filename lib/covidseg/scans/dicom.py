@@ -57,17 +57,8 @@ def _headers(path: Path) -> list:
     """(file, header) of every file with a picture. A file that should have one and cannot be read is named."""
     import pydicom
 
-    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")] if path.is_dir() else [path]
-    files.sort()
-    dicoms = {file: None for file in files if _is_dicom(file)}  # in order, and quick to ask
-    endings = {file.suffix.lower() for file in dicoms}
-    for file in files:
-        foreign = file.suffix[1:].isalpha() and file.suffix.lower() not in endings  # README.txt, not 1.2.840.12
-        if file not in dicoms and not foreign:
-            state = "is empty" if file.stat().st_size == 0 else "is no DICOM file, though others there are"
-            raise UserError(f"{file} {state}: copy the series again, or take the file out of the folder.")
     found = []
-    for file in dicoms:
+    for file in _dicoms(path):
         try:
             with catch_warnings():
                 simplefilter("ignore")  # of odd values, which are refused or do not matter: one line is enough
@@ -81,6 +72,20 @@ def _headers(path: Path) -> list:
         elif is_image:  # a DICOMDIR or a report has no picture, a CT slice must have one
             raise UserError(f"{file} is a CT slice whose header is cut off: copy the series again.")
     return found
+
+
+def _dicoms(path: Path) -> list[Path]:
+    """The DICOM files in order. UserError for one beside them that should be one, by its name, and is not."""
+    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")] if path.is_dir() else [path]
+    files.sort()
+    dicoms = {file: None for file in files if _is_dicom(file)}  # in order, and quick to ask
+    endings = {file.suffix.lower() for file in dicoms}
+    for file in files:
+        foreign = file.suffix[1:].isalpha() and file.suffix.lower() not in endings  # README.txt, not 1.2.840.12
+        if file not in dicoms and not foreign:
+            state = "is empty" if file.stat().st_size == 0 else "is no DICOM file, though others there are"
+            raise UserError(f"{file} {state}: copy the series again, or take the file out of the folder.")
+    return list(dicoms)
 
 
 def _is_dicom(file: Path) -> bool:

@@ -165,7 +165,7 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
         notes.append(f"values {low:g}..{high:g} taken as {decided}")
     if decided == "HU+1024":
         voxels, decided = (voxels.astype(np.int32) - 1024).astype(np.int16), "HU"
-    if decided == "grey" and low >= 0 and high <= 1 and high > 0 and voxels.dtype.kind == "f":
+    if decided == "grey" and _ends_at_one(voxels, low, high):
         voxels = voxels * np.float32(255)
         notes.append("grey 0..1 times 255")
     if asked is not None and NO_RESCALE in warnings:
@@ -173,6 +173,11 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
     if decided == "HU" and not (voxels[::2, ::2] < NO_AIR).any():
         warnings.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
     return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _ends_at_one(voxels: np.ndarray, low: float, high: float) -> bool:
+    """Whether grey is written as fractions, 0 to 1."""
+    return voxels.dtype.kind == "f" and low >= 0 and 0 < high <= 1
 
 
 def _decide(scan: Scan, low: float, high: float) -> str:
