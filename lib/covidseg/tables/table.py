@@ -99,7 +99,7 @@ def load_table(name: str) -> Table:
     shared = {n: own[n] for n in ("paper", "title", "data", "protocol", "selection")}
     ranges = {n: tuple(own[n]) for n in ("folds", "seeds", "phantom_folds", "phantom_seeds")}
     metrics = tuple(Metric(column, **facts) for column, facts in own["metrics"].items())
-    printed = _printed(own["csv"])
+    printed = printed_rows(own["csv"])
     rows = tuple(
         Row(row.get("model", sheet["model"]), row["variant"], row.get("says", ""), _find(printed, row["paper"], name))
         for row in own["rows"]
@@ -123,6 +123,7 @@ def _sheet(paper: str) -> dict:
 
 
 @cache
-def _printed(name: str) -> list[dict]:
+def printed_rows(name: str) -> list[dict]:
+    """The lines of a file of ``data/papers``, by column, as printed."""
     with data_file(f"papers/{name}").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

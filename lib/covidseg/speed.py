@@ -1,0 +1,126 @@
+"""What a forward pass takes: seconds, and the bytes that are alive at once. Networks of equal MACs may differ in both.
+
+Seconds are measured, so they belong to one machine at one hour; a ratio to another network that was timed in turn with
+it travels further. Bytes are counted, so they are the same everywhere.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from math import prod
+from time import perf_counter
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+__all__ = ["Speed", "fastest", "forward", "peak_activations", "race"]
+
+LEAST = 3  # passes of each
+
+
+@dataclass(frozen=True)
+class Speed:
+    """latency : seconds for one image alone; throughput : images a second in batches of ``batch``."""
+
+    latency: float
+    throughput: float
+    batch: int
+
+
+def fastest(runners: Sequence[Callable[[], Any]], seconds: float = 1.0, least: int = LEAST) -> list[float]:
+    """Seconds of each runner's fastest pass. They run in turn, so that all meet the same load of the machine.
+
+    One pass of each comes first and is not counted: it makes caches and chooses algorithms. Then rounds follow until
+    ``seconds`` are spent, ``least`` at least. The fastest counts: other programs can only add time.
+    """
+    for run in runners:
+        run()
+    times = [[_clocked(run) for run in runners] for _ in range(least)]
+    while sum(map(sum, times)) < seconds:
+        times.append([_clocked(run) for run in runners])
+    return [min(column) for column in zip(*times, strict=True)]
+
+
+def _clocked(run: Callable[[], Any]) -> float:
+    begin = perf_counter()
+    run()
+    return perf_counter() - begin
+
+
+def forward(model: nn.Module, shape: tuple[int, ...], device: str | torch.device = "cpu") -> Callable[[], None]:
+    """One pass, to be called: ``model`` in eval mode on noise of ``shape``, batch included. It returns when done."""
+    where = torch.device(device)
+    model, x = model.eval().to(where), torch.randn(shape, device=where)
+
+    @torch.inference_mode()
+    def run() -> None:
+        model(x)
+        if where.type != "cpu":
+            getattr(torch, where.type).synchronize()  # a GPU answers before it has finished
+
+    return run
+
+
+def race(
+    models: Sequence[nn.Module],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    device: str | torch.device = "cpu",
+    batch: int = 2,
+    seconds: float = 1.0,
+) -> list[Speed]:
+    """Speeds of some networks, timed in turn.
+
+    shapes : one image of each, (C, H, W)
+    """
+    alone, many = (
+        fastest([forward(m, (n, *s), device) for m, s in zip(models, shapes, strict=True)], seconds) for n in (1, batch)
+    )
+    return [Speed(one, batch / all_, batch) for one, all_ in zip(alone, many, strict=True)]
+
+
+def peak_activations(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """The most bytes of maps that are alive at one moment of a forward pass: one image, float32, without gradients.
+
+    shape : one image, (C, H, W). The image counts, parameters do not, nor do a library's scratch buffers. Counted on a
+    copy without memory, each tensor from its birth until nobody holds it. A map that is changed in place counts once.
+    """
+    ghost = deepcopy(model).to("meta").eval()
+    image = torch.empty(1, *shape, device="meta")
+    with torch.inference_mode(), _Alive(ghost) as alive:
+        ghost(image)
+    return alive.peak + image.element_size() * prod(image.shape)
+
+
+class _Alive(TorchDispatchMode):
+    """Adds up the storages that operators make, and takes each off again when it is freed."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for given in tree_iter((args, kwargs)):
+            if isinstance(given, Tensor):
+                self.known.add(given.untyped_storage()._cdata)  # the image, or what is counted already
+        out = func(*args, **(kwargs or {}))
+        for made in tree_iter(out):
+            if isinstance(made, Tensor) and made.untyped_storage()._cdata not in self.known:
+                self._born(made.untyped_storage())
+        return out
+
+    def _born(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        self.known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        finalize(storage, self._freed, key, size)
+
+    def _freed(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size

@@ -1,0 +1,154 @@
+"""The networks as a field: family, year and one idea of each, and what its benchmark build counts.
+
+A network's card comes first; the words here stand in where it says nothing. A network that nobody has sorted yet is
+light by its size, or stands among the others: nothing has to be listed for a new one to appear.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+
+import torch
+
+from covidseg import papers, zoo
+from covidseg.errors import UnknownName
+from covidseg.nn import Card, card, create_model, list_models
+from covidseg.nn.layers import input_channels
+from covidseg.profiling import Profile, profile_model
+
+__all__ = ["CONFIGS", "FAMILIES", "REFERENCE", "build", "count", "family", "field", "idea", "names", "year"]
+
+CONFIGS = ("paper", "released")  # of MiniSeg's benchmark: what Table 5 counts, what was trained for Table 6
+REFERENCE = papers.NAMES[0]  # the network that all others are held against
+LIGHT = 5_000_000  # parameters
+YEAR = re.compile(r"\b(?:19|20)\d\d\b")
+NO_IDEA = re.compile(r"Table|config|paramet|prints")  # a note with these is about numbers
+
+
+@dataclass(frozen=True)
+class Family:
+    """look : what to look at in its members' code and maps."""
+
+    look: str
+    names: str = ""
+
+
+FAMILIES = {
+    "U shape": Family(
+        "what a skip hands over: the whole map, a gated one, a nested one, or only the places of the maxima",
+        "unet unetplusplus attention_unet gated_unet dense_unet segnet multiclass_unet raiunet chsnet",
+    ),
+    "levels joined": Family(
+        "how a coarse map that knows what meets a fine one that knows where: by sum, choice, gate or a learned resize",
+        "fcn8s frrn dfn bisenet dupsampling gff infnet infnet_resnet50 infnet_vgg16",
+    ),
+    "wide view": Family(
+        "the last map of the trunk, still an eighth of the image: filters with holes or means over parts look far",
+        "pspnet deeplabv3 deeplabv3plus denseaspp encnet",
+    ),
+    "attention": Family(
+        "the product of all pixels with all pixels, N x N numbers, and what each network does to make it smaller",
+        "danet ocnet ccnet annnet",
+    ),
+    "light trunk": Family(
+        "a trunk made for telephones: one filter a channel, groups, shuffles; many layers of little work",
+        "mobilenet mobilenetv2 shufflenet shufflenetv2 efficientnet",
+    ),
+    "light by design": Family(
+        "how early the map is made small, and how far a few filters with holes then see",
+        "enet espnet espnetv2 cgnet edanet lednet miniseg",
+    ),
+    "others": Family("the file itself: nobody has sorted this network yet"),
+}
+
+IDEAS = {
+    "unet": "each decoder level gets the encoder's map of its size, so what pooling lost at a border comes back",
+    "unetplusplus": "the gap between encoder and decoder is filled with small steps, each fed by all before it",
+    "attention_unet": "the decoder tells each skip which of its pixels it wants",
+    "gated_unet": "a coarse map gates a finer one: the two are compared on the coarse grid",
+    "dense_unet": "every layer of the trunk sees the maps of all layers before it in its block",
+    "fcn8s": "a classifier slid over the image is a segmenter: only its coarse answers must be grown",
+    "frrn": "one stream stays at full size and is only ever added to; another shrinks, looks, and reports to it",
+    "dfn": "a coarse map chooses the channels of the next finer one, so that a region gets one class",
+    "bisenet": "detail and context take two paths: a short one at an eighth of the size, a long one that shrinks fast",
+    "dupsampling": "label maps are so regular that one learned matrix grows them eightfold, better than a resize",
+    "gff": "a gate at each pixel of each level says what it sends to the other levels and what it takes from them",
+    "denseaspp": "each filter with holes reads the answers of the smaller ones too, so their reaches add up",
+    "deeplabv3plus": "after filters with holes one step of a decoder brings the borders back",
+    "annnet": "each pixel looks at 110 means of the map in place of all its pixels",
+    "enet": "shrink at once, and work on small maps only; pooling remembers where its values came from",
+    "edanet": "dense blocks of cheap filters with holes, 3x1 then 1x3, and no decoder",
+    "infnet": "a rough map says where to look; each finer level then studies what is not yet in it",
+    "miniseg": "four scales of one cheap filter, each weighed by one number a pixel, on two narrow paths that talk",
+    "raiunet": "inception blocks in a U, pooling by frequencies, and gates for channels and for pixels",
+    "chsnet": "one network finds the lungs, a second one looks for infection inside them",
+}
+
+
+def family(name: str) -> str:
+    """Its family: one of FAMILIES."""
+    known = next((title for title, one in FAMILIES.items() if name in one.names.split()), "")
+    return known or ("light by design" if card(name).params < LIGHT else "others")
+
+
+def year(name: str) -> int | None:
+    """When it was published, by its card."""
+    found = YEAR.search(card(name).paper)
+    return int(found.group()) if found else None
+
+
+def idea(name: str) -> str:
+    """Its one idea in a sentence: the card's note "idea: ...", else a sentence of IDEAS, else its file's head."""
+    marked = [note.removeprefix("idea: ") for note in card(name).notes if note.startswith("idea: ")]
+    first = [note for note in card(name).notes[:1] if not NO_IDEA.search(note)]
+    kin = [text for key, text in IDEAS.items() if name == key or name.startswith(f"{key}_")]
+    return next(iter([*marked, *kin, *first, _title(name)]))
+
+
+def _title(name: str) -> str:
+    """The first line of its file, without the name and the citation."""
+    home = papers.paper_of_network(name)
+    module = import_module(f"covidseg.papers.{home.name}.network" if home else f"covidseg.zoo.{name}")
+    line = (module.__doc__ or name).strip().splitlines()[0]
+    return line.split(": ", 1)[-1].split(" (")[0].rstrip(".")
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Names of the 2-D networks that match, the reference first. One that cannot be imported is among them."""
+    found = list_models(pattern)
+    return sorted((name for name in found if _dimensions(name) == 2), key=lambda name: name != REFERENCE)
+
+
+def _dimensions(name: str) -> int:
+    try:
+        return card(name).dimensions
+    except Exception:  # whoever measures it says why
+        return 2
+
+
+def field(pattern: str = "*") -> list[Card]:
+    """Cards of all 2-D networks that match, by family, then by year."""
+    order = list(FAMILIES)
+    cards = [card(name) for name in names(pattern)]
+    return sorted(cards, key=lambda c: (order.index(family(c.name)), year(c.name) or 0, c.name))
+
+
+def build(name: str, config: str = "") -> tuple[torch.nn.Module, str]:
+    """The network as MiniSeg's benchmark has it ("paper" or "released"), and the name of the build: "own" where it has
+    no such build, or none is asked for. Raises UnknownName for a network that does not exist."""
+    card(name)
+    if config and name in zoo.names():
+        try:
+            return create_model(name, config=config), config
+        except (UnknownName, TypeError):  # no such build, no builds at all
+            pass
+    return create_model(name), "own"
+
+
+@cache
+def count(name: str, config: str = "", side: int = 512) -> Profile:
+    """Parameters and MACs of that build on a square image; nothing is computed."""
+    with torch.device("meta"):
+        network = build(name, config)[0]
+    return profile_model(network, (input_channels(network), side, side))
