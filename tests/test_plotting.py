@@ -123,6 +123,31 @@ def test_a_comparison_prints_the_signed_difference(ax):
     assert [text.get_text() for text in ax.texts] == ["82.5 (+2.5)", "69.0 (\N{MINUS SIGN}1.0)", "60.0 (0.0)", "50.0"]
 
 
+def test_a_scatter_has_a_dot_and_a_name_for_each_point_and_names_cover_nothing(ax):
+    points = {f"net{k}": (10.0**k, 2.0**k) for k in range(5)} | {"star": (99.0, 5.0)}
+    groups = {name: "even" if name in ("net0", "net2", "star") else "odd" for name in points}
+    plotting.scatter(points, groups, highlight="star", ax=ax)
+    drawn = np.concatenate([line.get_xydata() for line in ax.lines])
+    assert sorted(map(tuple, drawn)) == sorted(points.values()) and ax.get_xscale() == "log"
+    assert [text.get_text() for text in ax.texts] == list(points)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["even", "odd"]
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_names_of_points_in_one_place_are_moved_apart(ax):
+    points = {f"net{k}": (1.0 + 0.001 * k, 1.0) for k in range(4)}
+    plotting.scatter(points, dict.fromkeys(points, "all"), ax=ax)
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_mirrored_bars_grow_from_the_middle_and_print_their_numbers(ax):
+    plotting.mirrored(["a", "b"], [1, 0], [2, 3], names=("left", "right"), ax=ax)
+    assert [bar.get_width() for bar in ax.patches] == [-1, 0, 2, 3]
+    assert [text.get_text() for text in ax.texts] == ["1", "0", "left", "2", "3", "right"]
+
+
 def test_a_strip_has_a_dot_for_every_value_a_bar_for_their_mean_and_a_ring_for_the_paper(ax):
     values = {"a": [3.0, -1.0, 4.0], "b": [2.0, 2.0], "none yet": []}
     assert plotting.strips(values, paper={"a": 5.0, "none yet": -2.0}, labels=("theirs", "ours"), ax=ax) is ax

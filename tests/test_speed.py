@@ -4,16 +4,18 @@ import csv
 import gc
 import io
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from covidseg import create_model, list_models, speed, zoo
+from covidseg import create_model, list_models, profile_model, speed, zoo
+from covidseg.attention import capture
 from covidseg.cli import main
 from covidseg.fetch.catalog import data_file
 from covidseg.nn import card
-from covidseg.speed import fastest, forward, peak_activations, race
-from covidseg.tables import benchmark, field
+from covidseg.speed import fastest, forward, memory, peak_activations, race
+from covidseg.tables import benchmark, field, versus
 
 KIB = 64 * 64 * 4 // 1024  # a map of 64 x 64, in KiB
 conv = lambda C, C_out: nn.Conv2d(C, C_out, 3, padding=1)  # noqa: E731
@@ -50,6 +52,12 @@ def test_views_and_parameters_cost_nothing():
     assert peak_in_maps(conv(3, 8), nn.Flatten(), nn.Unflatten(1, (8, 64, 64)), conv(8, 4)) == 3 + 8 + 4
     wide = nn.Conv2d(3, 1, 3, padding=1, bias=True)
     assert peak_activations(wide, (3, 64, 64)) == 4 * (3 + 1) * 64 * 64
+
+
+def test_written_bytes_are_those_of_every_map_that_is_made_or_changed():
+    layers = nn.Sequential(conv(3, 8), nn.ReLU(inplace=True), nn.Flatten(), nn.Unflatten(1, (8, 64, 64)), conv(8, 4))
+    counted = memory(layers, (3, 64, 64))
+    assert (counted.written / 1024 / KIB, counted.operators) == (8 + 8 + 4, 3)  # the two views write nothing
 
 
 def test_counting_memory_leaves_the_network_as_it_was_and_frees_its_copy():
@@ -111,7 +119,7 @@ def test_one_network_that_fails_is_a_line_and_stops_no_other(monkeypatch, capsys
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
     assert set(rows) == set(names) and rows["unet"]["problem"] and not rows["unet"]["macs_ratio"]
     other = rows[next(name for name in names if name != "unet")]
-    assert int(other["params"]) == 3 * 2 * 9 + 2 and float(other["params_ratio"]) == float(other["peak_ratio"]) == 1
+    assert int(other["params"]) == 3 * 2 * 9 + 2 and float(other["params_ratio"]) == 56 / 82_912
 
 
 def test_ratios_are_to_minisegs_numbers_of_the_same_run():
@@ -146,6 +154,36 @@ def test_a_build_is_the_benchmarks_where_it_has_one():
     with torch.device("meta"):
         assert field.build("unet", "released")[1] == "released"
         assert field.build("gated_unet", "released")[1] == "own" and field.build("miniseg", "paper")[1] == "own"
+
+
+# --- two side by side
+
+
+def test_macs_by_scale_add_up_to_the_profile_and_stand_where_their_map_does():
+    with torch.device("meta"):
+        two = nn.Sequential(
+            conv(3, 8), nn.MaxPool2d(4), nn.Conv2d(8, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Conv2d(5, 2, 1)
+        )
+    macs = versus.macs_by_scale(two, (3, 64, 64))
+    assert macs["1"] == 27 * 8 * 64 * 64 and macs["1/4"] == 8 * 5 * 16 * 16 and macs["1/32 on"] == 10
+    for name in ("miniseg", "ocnet"):
+        one = versus.portrait(name, "paper", 128)
+        assert sum(one.macs.values()) == profile_model(field.build(name, "paper")[0], (3, 128, 128)).macs
+        assert (one.macs["products"] > 0) == (name == "ocnet")
+
+
+def test_maps_are_named_with_the_shapes_that_capture_finds():
+    shapes = versus.portrait("miniseg", side=64).maps
+    maps = capture(create_model("miniseg"), torch.zeros(1, 3, 64, 64))
+    assert shapes == {name: " x ".join(map(str, value.shape[1:])) for name, value in maps.items()}
+
+
+def test_influence_is_that_of_the_logit_in_the_middle_and_reach_its_square(monkeypatch):
+    monkeypatch.setattr(versus, "build", lambda name, config: (nn.Sequential(conv(3, 4), conv(4, 2)), "own"))
+    seen = versus.influence.__wrapped__("two 3x3", side=32)
+    assert seen.shape == (32, 32) and np.argwhere(seen).min(0).tolist() == [14, 14]
+    assert np.argwhere(seen).max(0).tolist() == [18, 18] and versus.reach(seen, 1.0) == 5
+    assert versus.reach(np.pad(np.ones((3, 3)), 5), 0.1) == 1
 
 
 # --- families and ideas

@@ -7,7 +7,6 @@ it travels further. Bytes are counted, so they are the same everywhere.
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import prod
 from time import perf_counter
 from typing import Any
 from weakref import finalize
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["Speed", "fastest", "forward", "peak_activations", "race"]
+__all__ = ["Memory", "Speed", "fastest", "forward", "memory", "peak_activations", "race"]
 
 LEAST = 3  # passes of each
 
@@ -83,35 +82,56 @@ def race(
     return [Speed(one, batch / all_, batch) for one, all_ in zip(alone, many, strict=True)]
 
 
-def peak_activations(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """The most bytes of maps that are alive at one moment of a forward pass: one image, float32, without gradients.
+@dataclass(frozen=True)
+class Memory:
+    """What one forward pass of one image does to memory: float32, without gradients, parameters left out.
 
-    shape : one image, (C, H, W). The image counts, parameters do not, nor do a library's scratch buffers. Counted on a
-    copy without memory, each tensor from its birth until nobody holds it. A map that is changed in place counts once.
+    peak : the most bytes of maps alive at one moment, the image among them; written : bytes of all maps that are made
+    or changed; operators : how many operators write them. A library's scratch buffers are not in it.
+    """
+
+    peak: int
+    written: int
+    operators: int
+
+
+def memory(model: nn.Module, shape: tuple[int, ...]) -> Memory:
+    """Count it on a copy without memory; shape : one image, (C, H, W).
+
+    A tensor lives from its birth until nobody holds it. A view is no new tensor, and a map that is changed in place is
+    alive once.
     """
     ghost = deepcopy(model).to("meta").eval()
     image = torch.empty(1, *shape, device="meta")
-    with torch.inference_mode(), _Alive(ghost) as alive:
+    with torch.inference_mode(), _Alive(ghost, image) as alive:
         ghost(image)
-    return alive.peak + image.element_size() * prod(image.shape)
+    return Memory(alive.peak, alive.written, alive.operators)
+
+
+def peak_activations(model: nn.Module, shape: tuple[int, ...]) -> int:
+    """``memory(...).peak``: bytes, of one image (C, H, W)."""
+    return memory(model, shape).peak
 
 
 class _Alive(TorchDispatchMode):
     """Adds up the storages that operators make, and takes each off again when it is freed."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, image: Tensor):
         super().__init__()
-        self.known = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
-        self.now = self.peak = 0
+        given = (*model.parameters(), *model.buffers(), image)
+        self.known = {t.untyped_storage()._cdata for t in given}
+        self.now = self.peak = image.nbytes
+        self.written = self.operators = 0
 
-    def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for given in tree_iter((args, kwargs)):
-            if isinstance(given, Tensor):
-                self.known.add(given.untyped_storage()._cdata)  # the image, or what is counted already
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        for made in tree_iter(out):
-            if isinstance(made, Tensor) and made.untyped_storage()._cdata not in self.known:
-                self._born(made.untyped_storage())
+        made = [t for t in tree_iter(out) if isinstance(t, Tensor)]
+        born = [t for t in made if t.untyped_storage()._cdata not in self.known]
+        wrote = made if func._schema.is_mutable else born
+        self.operators += bool(wrote)
+        self.written += sum(t.nbytes for t in wrote)
+        for t in born:
+            self._born(t.untyped_storage())
         return out
 
     def _born(self, storage: torch.UntypedStorage) -> None:

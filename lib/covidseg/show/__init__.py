@@ -2,10 +2,11 @@
 
 Nothing here loads data, runs a network, sets a global style or calls ``show``. Pixels and colours come from
 `covidseg.show.pictures`; arrays are upright, row 0 the breastbone, column 0 the patient's right side. ``slices`` holds
-pictures of CT, ``charts`` bars, curves and the like.
+pictures of CT, ``charts`` bars, curves and the like, ``field`` many networks or two.
 """
 
 from covidseg.show.charts import bars, compare, curves, show_receptive_field, strips
+from covidseg.show.field import mirrored, scatter
 from covidseg.show.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
 from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice
 
@@ -16,7 +17,9 @@ __all__ = [
     "curves",
     "gallery",
     "labels_rgb",
+    "mirrored",
     "overlay_rgb",
+    "scatter",
     "show_attention",
     "show_labels",
     "show_overlay",

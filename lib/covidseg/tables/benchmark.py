@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from statistics import median
 
 import torch
@@ -65,14 +66,20 @@ def _measure(name: str, config: str, side: int, device: str | torch.device, batc
     network, built = build(name, config)
     rivals = [network, build(REFERENCE)[0]]
     shapes = [(input_channels(model), side, side) for model in rivals]
-    counted = [profile_model(model, shape) for model, shape in zip(rivals, shapes, strict=True)]
-    peaks = [peak_activations(model, shape) for model, shape in zip(rivals, shapes, strict=True)]
+    counted = [profile_model(network, shapes[0]), count(REFERENCE, side=side)]
+    peaks = [peak_activations(network, shapes[0]), _reference_peak(side)]
     speeds = race(rivals, shapes, device=device, batch=batch, seconds=seconds)
     numbers, beside = (
         (c.params, c.macs, p, s.latency, s.throughput) for c, p, s in zip(counted, peaks, speeds, strict=True)
     )
     ratios = tuple(mine / other for mine, other in zip(numbers, beside, strict=True))
     return Measured(name, built, *numbers, ratios)
+
+
+@cache
+def _reference_peak(side: int) -> int:
+    network = build(REFERENCE)[0]
+    return peak_activations(network, (input_channels(network), side, side))
 
 
 def as_csv(rows: Sequence[Measured]) -> str:

@@ -1,0 +1,106 @@
+"""Many named points in one picture, by family; and two networks side by side."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from covidseg.show.furniture import axes_or_current, frame, titled
+from covidseg.show.pictures import INK, QUIET, RULE, SERIES
+
+__all__ = ["mirrored", "scatter"]
+
+SIZE = 7  # of a name, in points
+ROOM = [
+    (dx, dy) for far in (5, 11, 18, 26) for dx in (1, -1) for dy in (0, far, -far)
+]  # where a name may go, nearest first
+
+
+def scatter(
+    points: Mapping[str, tuple[float, float]], groups: Mapping[str, str], *, highlight="", log=True, xlabel="",
+    ylabel="", title=None, ax=None,
+):  # fmt: skip
+    """A dot and a name for each point, a colour for each group.
+
+    points : name -> (x, y), above 0 if log; groups : name -> its group, the order of the legend; highlight : a name
+    drawn as a star. log : True, False, or "y" for that axis alone. A name stands where it hides no other, if it can.
+    """
+    ax = axes_or_current(ax)
+    titles = list(dict.fromkeys(groups.values()))
+    colours = dict(zip(titles, [*SERIES, QUIET, INK], strict=False))
+    for group in titles:
+        inside = np.array([xy for name, xy in points.items() if groups[name] == group and name != highlight], float)
+        ax.plot(
+            *inside.reshape(-1, 2).T, "o", ms=5.5, mec="white", mew=0.6, color=colours[group], label=group, zorder=3
+        )
+    if highlight in points:
+        ax.plot(*points[highlight], "*", ms=15, mec="white", color=colours[groups[highlight]], zorder=5)
+    ax.set_xscale("log" if log is True else "linear")
+    ax.set_yscale("log" if log else "linear")
+    ax.margins(0.08)
+    ax.set_xlabel(xlabel, fontsize=9, color=QUIET)
+    ax.set_ylabel(ylabel, fontsize=9, color=QUIET)
+    ax.tick_params(labelsize=8, colors=QUIET)
+    ax.grid(color=RULE, lw=0.6)
+    ax.set_axisbelow(True)
+    frame(ax, "left", "bottom")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, handletextpad=0.2)
+    titled(ax, title)
+    _name(ax, points, {name: colours[group] for name, group in groups.items()}, highlight)
+    return ax
+
+
+def _name(ax, points, colours, highlight):
+    """Write each name beside its dot, at the first place where it covers neither dot nor name."""
+    ax.figure.draw_without_rendering()
+    point = ax.figure.dpi / 72
+    at = {name: ax.transData.transform(xy) for name, xy in points.items()}
+    taken = [(x - 3 * point, y - 3 * point, x + 3 * point, y + 3 * point) for x, y in at.values()]
+    for name, (x, y) in at.items():
+        wide, high = 0.56 * SIZE * len(name) * point, 1.1 * SIZE * point
+        boxes = [_box(x, y, 6 * dx * point, dy * point, wide, high) for dx, dy in ROOM]
+        free = [k for k, box in enumerate(boxes) if not any(_overlap(box, other) for other in taken)]
+        dx, dy = ROOM[free[0] if free else 0]
+        taken.append(boxes[free[0] if free else 0])
+        bold = "bold" if name == highlight else "normal"
+        far = abs(dy) > 11
+        ax.annotate(
+            name, points[name], (6 * dx, dy), textcoords="offset points", ha="left" if dx > 0 else "right", va="center",
+            fontsize=SIZE, color=INK, fontweight=bold, zorder=6,
+            arrowprops=dict(arrowstyle="-", color=colours[name], lw=0.6, shrinkA=0, shrinkB=2) if far else None,
+        )  # fmt: skip
+
+
+def _box(x, y, dx, dy, wide, high):
+    left = x + dx - (wide if dx < 0 else 0)
+    return left, y + dy - high / 2, left + wide, y + dy + high / 2
+
+
+def _overlap(a, b):
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def mirrored(
+    labels: Sequence[str], left: Sequence[float], right: Sequence[float], *, names, unit="", title=None, ax=None
+):
+    """Two rows of bars back to back, one pair a label; each bar carries its number. names : of the two sides."""
+    ax = axes_or_current(ax)
+    at, widest = np.arange(len(labels)), max([*left, *right, 1e-9])
+    for values, sign, colour, name in ((left, -1, SERIES[0], names[0]), (right, 1, SERIES[1], names[1])):
+        ax.barh(at, sign * np.asarray(values, float), height=0.7, color=colour)
+        for y, value in enumerate(values):
+            ax.annotate(
+                f"{value:,.3g}" if value else "0", (sign * value, y), (4 * sign, 0), textcoords="offset points",
+                va="center", ha="left" if sign > 0 else "right", fontsize=8, color=INK,
+            )  # fmt: skip
+        ax.annotate(
+            name, (sign * widest / 2, -0.9), ha="center", va="center", fontsize=9, color=INK, annotation_clip=False
+        )
+    ax.axvline(0, color=RULE, lw=1)
+    ax.set_yticks(at, labels, fontsize=8)
+    ax.set_ylim(len(labels) - 0.4, -1.3)
+    ax.set_xlim(-1.3 * widest, 1.3 * widest)
+    ax.set_xticks([])
+    ax.tick_params(length=0)
+    ax.set_xlabel(unit, fontsize=8, color=QUIET)
+    frame(ax)
+    return titled(ax, title)
