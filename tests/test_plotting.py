@@ -10,7 +10,7 @@ import pytest
 import covidseg.show as plotting
 from covidseg.data.case import Case
 from covidseg.data.transforms import LUNG, Window
-from covidseg.show.pictures import CLASSES, FALSE_ALARM, HIT, MISS, OUTCOMES, overlay_rgb, paint, rgb, slice_rgb
+from covidseg.show.pictures import CLASSES, FALSE_ALARM, HIT, MISS, OUTCOMES, SERIES, overlay_rgb, paint, rgb, slice_rgb
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -126,11 +126,12 @@ def test_a_comparison_prints_the_signed_difference(ax):
 def test_a_scatter_has_a_dot_and_a_name_for_each_point_and_names_cover_nothing(ax):
     points = {f"net{k}": (10.0**k, 2.0**k) for k in range(5)} | {"star": (99.0, 5.0)}
     groups = {name: "even" if name in ("net0", "net2", "star") else "odd" for name in points}
-    plotting.scatter(points, groups, highlight="star", ax=ax)
+    plotting.scatter(points, {"elsewhere": "none here"} | groups, highlight="star", ax=ax)
     drawn = np.concatenate([line.get_xydata() for line in ax.lines])
     assert sorted(map(tuple, drawn)) == sorted(points.values()) and ax.get_xscale() == "log"
     assert [text.get_text() for text in ax.texts] == list(points)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["even", "odd"]
+    assert ax.lines[0].get_color() == SERIES[1]  # the second of three groups, as in a figure with all of them
     boxes = [text.get_window_extent() for text in ax.texts]
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
 
@@ -146,6 +147,14 @@ def test_mirrored_bars_grow_from_the_middle_and_print_their_numbers(ax):
     plotting.mirrored(["a", "b"], [1, 0], [2, 3], names=("left", "right"), ax=ax)
     assert [bar.get_width() for bar in ax.patches] == [-1, 0, 2, 3]
     assert [text.get_text() for text in ax.texts] == ["1", "0", "left", "2", "3", "right"]
+
+
+def test_a_figure_becomes_a_picture_and_is_closed():
+    figure, ax = plt.subplots(figsize=(2, 1), dpi=50)
+    ax.set_facecolor("#FF0000")
+    picture = plotting.figure_rgb(figure)
+    assert picture.shape == (50, 100, 3) and picture.dtype == np.uint8 and (picture[25, 50] == (255, 0, 0)).all()
+    assert not plt.fignum_exists(figure.number)
 
 
 def test_a_strip_has_a_dot_for_every_value_a_bar_for_their_mean_and_a_ring_for_the_paper(ax):

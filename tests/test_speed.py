@@ -186,6 +186,13 @@ def test_influence_is_that_of_the_logit_in_the_middle_and_reach_its_square(monke
     assert versus.reach(np.pad(np.ones((3, 3)), 5), 0.1) == 1
 
 
+def test_two_networks_are_compared_fact_by_fact_and_maps_of_a_shape_stand_together():
+    text, html = versus.as_text("miniseg", "gated_unet", side=32), versus.as_html("miniseg", "gated_unet", side=32)
+    for said in (text, html):
+        assert "82,912" in said and f"{card('gated_unet').params:,}" in said and "0.481" in said
+        assert "A/E_3_1 to A/E_3_9 (4 x 64 x 64)" in said
+
+
 # --- families and ideas
 
 
@@ -202,6 +209,16 @@ def test_no_network_is_in_two_families_and_all_of_table_5_have_one():
     methods = [row["method"] for row in csv.DictReader(data_file("papers/miniseg_table5.csv").open(encoding="utf-8"))]
     keys = {"".join(c for c in m.lower().replace("+", "plus") if c.isalnum()) for m in methods}
     assert len(keys) == 32 and keys <= plain
+
+
+def test_the_field_in_markdown_has_every_network_once_below_its_family(monkeypatch):
+    monkeypatch.setattr(field, "count", lambda name, config: profile_model(conv(3, 2), (3, 8, 8)))
+    lines = field.as_markdown().splitlines()
+    rows = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert sorted(rows) == sorted(field.names())
+    above = {line[2:].split(".")[0]: k for k, line in enumerate(lines) if line.startswith("**")}
+    place = next(k for k, line in enumerate(lines) if line.startswith("| `danet`"))
+    assert above["attention"] < place < above["light by design"]
 
 
 def test_a_cards_own_idea_comes_first(monkeypatch):

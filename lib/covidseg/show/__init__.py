@@ -6,7 +6,7 @@ pictures of CT, ``charts`` bars, curves and the like, ``field`` many networks or
 """
 
 from covidseg.show.charts import bars, compare, curves, show_receptive_field, strips
-from covidseg.show.field import mirrored, scatter
+from covidseg.show.field import figure_rgb, mirrored, scatter
 from covidseg.show.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
 from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice
 
@@ -15,6 +15,7 @@ __all__ = [
     "bars",
     "compare",
     "curves",
+    "figure_rgb",
     "gallery",
     "labels_rgb",
     "mirrored",

@@ -7,7 +7,7 @@ import numpy as np
 from covidseg.show.furniture import axes_or_current, frame, titled
 from covidseg.show.pictures import INK, QUIET, RULE, SERIES
 
-__all__ = ["mirrored", "scatter"]
+__all__ = ["figure_rgb", "mirrored", "scatter"]
 
 SIZE = 7  # of a name, in points
 ROOM = [
@@ -21,17 +21,19 @@ def scatter(
 ):  # fmt: skip
     """A dot and a name for each point, a colour for each group.
 
-    points : name -> (x, y), above 0 if log; groups : name -> its group, the order of the legend; highlight : a name
-    drawn as a star. log : True, False, or "y" for that axis alone. A name stands where it hides no other, if it can.
+    points : name -> (x, y), above 0 if log; groups : name -> its group, in the order of the legend; it may know more
+    names, so that two figures give a group the same colour. highlight : a name drawn as a star.
+    log : True, False, or "y" for that axis alone. A name stands where it hides no other, if it can.
     """
     ax = axes_or_current(ax)
     titles = list(dict.fromkeys(groups.values()))
     colours = dict(zip(titles, [*SERIES, QUIET, INK], strict=False))
     for group in titles:
         inside = np.array([xy for name, xy in points.items() if groups[name] == group and name != highlight], float)
-        ax.plot(
-            *inside.reshape(-1, 2).T, "o", ms=5.5, mec="white", mew=0.6, color=colours[group], label=group, zorder=3
-        )
+        if not len(inside) and groups.get(highlight) != group:
+            continue
+        look = dict(ms=5.5, mec="white", mew=0.6, color=colours[group], zorder=3)
+        ax.plot(*inside.reshape(-1, 2).T, "o", label=group, **look)
     if highlight in points:
         ax.plot(*points[highlight], "*", ms=15, mec="white", color=colours[groups[highlight]], zorder=5)
     ax.set_xscale("log" if log is True else "linear")
@@ -104,3 +106,14 @@ def mirrored(
     ax.set_xlabel(unit, fontsize=8, color=QUIET)
     frame(ax)
     return titled(ax, title)
+
+
+def figure_rgb(figure) -> np.ndarray:
+    """A figure as a picture for a panel, uint8 (H, W, 3); the figure is closed."""
+    import matplotlib.pyplot as plt
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    plt.close(figure)
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -17,7 +17,19 @@ from covidseg.nn import Card, card, create_model, list_models
 from covidseg.nn.layers import input_channels
 from covidseg.profiling import Profile, profile_model
 
-__all__ = ["CONFIGS", "FAMILIES", "REFERENCE", "build", "count", "family", "field", "idea", "names", "year"]
+__all__ = [
+    "CONFIGS",
+    "FAMILIES",
+    "REFERENCE",
+    "as_markdown",
+    "build",
+    "count",
+    "family",
+    "field",
+    "idea",
+    "names",
+    "year",
+]
 
 CONFIGS = ("paper", "released")  # of MiniSeg's benchmark: what Table 5 counts, what was trained for Table 6
 REFERENCE = papers.NAMES[0]  # the network that all others are held against
@@ -152,3 +164,19 @@ def count(name: str, config: str = "", side: int = 512) -> Profile:
     with torch.device("meta"):
         network = build(name, config)[0]
     return profile_model(network, (input_channels(network), side, side))
+
+
+def as_markdown(config: str = "paper") -> str:
+    """The field by family: what to look at, then a line for each network: year, idea, parameters, GMAC at 512 x 512."""
+    lines, cards = [], field()
+    for title, one in FAMILIES.items():
+        members = [c.name for c in cards if family(c.name) == title]
+        if members:
+            lines += [f"\n**{title}.** Look at {one.look}.\n", "| network | year | its one idea | parameters | GMAC |"]
+            lines += ["|---|---|---|---:|---:|", *(_line(name, config) for name in members)]
+    return "\n".join(lines).strip()
+
+
+def _line(name: str, config: str) -> str:
+    counted = count(name, config)
+    return f"| `{name}` | {year(name)} | {idea(name)} | {counted.params:,} | {counted.macs / 1e9:.2f} |"

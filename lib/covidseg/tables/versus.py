@@ -1,4 +1,4 @@
-"""Two networks side by side: where each spends its work, how far it looks before it learns, what its maps are called."""
+"""Two networks side by side: where each spends its work, how far it looks before it learns, which maps it names."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from covidseg.profiling import FLOPS_PER_MAC, SAMPLES
 from covidseg.speed import Memory, memory
 from covidseg.tables.field import build, count
 
-__all__ = ["SCALES", "Portrait", "influence", "macs_by_scale", "map_shapes", "portrait", "reach"]
+__all__ = ["SCALES", "Portrait", "as_html", "as_text", "influence", "macs_by_scale", "map_shapes", "portrait", "reach"]
 
 SCALES = ("1", "1/2", "1/4", "1/8", "1/16", "1/32 on", "products")  # sides of maps; products: matrices, as in attention
 
@@ -94,7 +94,7 @@ def map_shapes(model: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
 
 @cache
 def influence(name: str, config: str = "paper", side: int = 256, seed: int = 0) -> np.ndarray:
-    """How much each pixel of a noise image moves the logit in its middle, fresh random weights: float32 (side, side)."""
+    """How much each pixel of a noise image moves the logit in its middle, with new random weights: (side, side)."""
     torch.manual_seed(seed)
     network = build(name, config)[0]
     x = torch.randn(1, input_channels(network), side, side)
@@ -112,3 +112,41 @@ def reach(gradient: np.ndarray, share: float = 0.9) -> int:
     distance = np.maximum(abs(row - middle), abs(column - middle)).ravel()
     within = np.bincount(distance, weights=gradient.ravel().astype(float)).cumsum()
     return 2 * int(np.searchsorted(within, share * within[-1] * (1 - 1e-9))) + 1
+
+
+def facts(one: Portrait, other: Portrait, side: int = 128) -> list[tuple[str, str, str]]:
+    """What to compare, in words: (what, of the one, of the other). side : of the noise image for the reach."""
+    rows = [
+        ("parameters", *(f"{p.params:,}" for p in (one, other))),
+        ("GMAC", *(f"{sum(p.macs.values()) / 1e9:.3f}" for p in (one, other))),
+        ("peak of maps, MiB", *(f"{p.memory.peak / 2**20:.0f}" for p in (one, other))),
+        ("written, MiB", *(f"{p.memory.written / 2**20:.0f}" for p in (one, other))),
+        ("operators that write", *(f"{p.memory.operators}" for p in (one, other))),
+    ]
+    reaches = [reach(influence(p.name, side=side)) for p in (one, other)]
+    return [*rows, (f"reach at {side} x {side}, pixels", *(f"{r} of {side}" if r < side else "all" for r in reaches))]
+
+
+def as_text(one: str, other: str, side: int = 128) -> str:
+    """The facts as a small table, then the named maps of each with their shapes."""
+    a, b = portrait(one), portrait(other)
+    lines = [f"{what:<30}{x:>14}{y:>14}" for what, x, y in [("", one, other), *facts(a, b, side)]]
+    return "\n".join([*lines, *(f"maps of {p.name}: {_named(p)}" for p in (a, b))])
+
+
+def as_html(one: str, other: str, side: int = 128) -> str:
+    """The same as the caption of a panel."""
+    a, b = portrait(one), portrait(other)
+    head = f"<tr><th></th><th>{one}</th><th>{other}</th></tr>"
+    rows = "".join(f"<tr><th>{what}</th><td>{x}</td><td>{y}</td></tr>" for what, x, y in facts(a, b, side))
+    maps = "".join(f"<p>Maps of {p.name}: {_named(p)}.</p>" for p in (a, b))
+    return f'<table class="covidseg-facts">{head}{rows}</table>{maps}'
+
+
+def _named(one: Portrait) -> str:
+    """Names by shape, for a network may have twenty maps of a kind."""
+    kinds: dict[str, list[str]] = {}
+    for name, shape in one.maps.items():
+        kinds.setdefault(shape, []).append(name)
+    short = (f"{names[0]} to {names[-1]}" if len(names) > 3 else ", ".join(names) for names in kinds.values())
+    return "; ".join(f"{names} ({shape})" for names, shape in zip(short, kinds, strict=True)) or "none named"

@@ -1,0 +1,64 @@
+"""Checks of 26_model_zoo: what a printed number allows, what attention costs, which speeds cannot be."""
+
+PRINTS = {  # as printed -> the least and the largest number of parameters that are printed so
+    "82.91K": (82_905, 82_915),
+    "0.92M": (915_000, 925_000),
+    "2.17M": (2_216_960, 2_227_200),
+    "8.43M": (8_627_200, 8_637_440),
+    "64.03M": (65_561_600, 65_571_840),
+}
+
+
+def printed_range(answer) -> str:
+    for text, (low, high) in PRINTS.items():
+        given = answer(text)
+        if given is None:
+            return "The function returns nothing yet."
+        a, b = map(float, given)
+        if abs(a - low) <= 1 and abs(b - high) <= 1:
+            continue
+        plain = float(text[:-1]) * {"K": 1e3, "M": 1e6}[text[-1]]
+        if abs((a + b) / 2 - plain) < 1 < abs(plain - (low + high) / 2):
+            return f"{text}: from a million parameters on, this table's M is 1,024,000."
+        if abs((a + b) / 2 - (low + high) / 2) <= 2:
+            return f"{text}: the middle is right; two printed decimals leave half a unit of the last one on each side."
+        if text == "0.92M" and abs((a + b) / 2 - 0.92 * 1_024_000) < 1:
+            return "0.92M: below a million parameters the table divides by 1,000,000."
+        return f"{text} can be anything from {low:,} to {high:,}; you say {a:,.0f} to {b:,.0f}."
+    return ""
+
+
+def attention_macs(answer) -> str:
+    for H, W, stride, C_k, C_v in ((512, 512, 8, 64, 512), (256, 128, 8, 32, 32), (512, 512, 16, 64, 512)):
+        N = (H // stride) * (W // stride)
+        true, given = N * N * (C_k + C_v), answer(H, W, stride, C_k, C_v)
+        if given is None:
+            return "The function returns nothing yet."
+        if abs(given - true) < 0.5:
+            continue
+        slips = {
+            N * N * C_k: "That is Q K alone: the weighted sums of V are a second product.",
+            N * N * C_v: "That is A V alone: first each pixel is compared with each, over C_k channels.",
+            N * (C_k + C_v): "Each of the N = h w pixels looks at all N of them: N x N pairs.",
+            H * W * H * W * (C_k + C_v): "The attention sees the small map: both sides are divided by the stride.",
+            2 * true: "A multiply-accumulate counts once: these are floating-point operations.",
+        }
+        near = [text for value, text in slips.items() if abs(given - value) < 0.5]
+        return near[0] if near else f"For {H} x {W} at stride {stride} it is {true:,}; you say {given:,.0f}."
+    return ""
+
+
+SLOW = {"FCN-8s", "SegNet", "DeepLabv3+"}
+
+
+def impossible_speeds(answer) -> str:
+    given = {answer} if isinstance(answer, str) else set(answer)
+    extra, missed = sorted(given - SLOW), sorted(SLOW - given)
+    if extra:
+        return (
+            f"{extra[0]} does about as many MACs a second as the other rows: look at the figure of frames times FLOPs."
+        )
+    return f"{len(missed)} more: its bar is far shorter than the others'." if missed else ""
+
+
+CHECKS = {1: printed_range, 2: attention_macs, 3: impossible_speeds}
