@@ -15,6 +15,7 @@ from covidseg.attention import capture
 from covidseg.data.transforms import LUNG, Preprocessing, to_grey
 from covidseg.errors import UserError
 from covidseg.losses import bce_dice
+from covidseg.nn.layers import input_channels
 from covidseg.papers.covidsegnet.ablations import ABLATIONS, READINGS
 from covidseg.papers.covidsegnet.blocks import ASPP, DILATIONS, FV, Res, grown
 from covidseg.papers.covidsegnet.maps import MAPS
@@ -266,6 +267,14 @@ def test_fv_sits_where_the_reading_has_it_and_there_are_three_of_them():
     assert places(fv_at="post") == {1: 4, 2: 8, 3: 16} == places(wiring="post")
     assert places(fv_width="before") == {2: 4, 3: 8, 4: 16} == places(wiring="before")
     assert on_paper(width=4, fv_width="before").encoder[3].body.fuse[0].in_channels == 16
+
+
+@pytest.mark.parametrize("wiring", WIRINGS)
+def test_a_scan_is_one_channel_in_every_reading(wiring):
+    """Prediction asks the first convolution; FV's would answer with the width."""
+    network = covid_segnet(width=4, wiring=wiring).eval()
+    assert input_channels(network) == 1
+    assert predict(network, np.zeros((16, 16, 8), np.float32), Preprocessing(16)).shape == (16, 16, 8)
 
 
 @torch.no_grad()

@@ -34,7 +34,11 @@ class Layer(nn.Module):
 
     def __init__(self, halve: nn.Module, fv: nn.Module | None, body: nn.Module, fv_at: str):
         super().__init__()
-        self.down, self.fv, self.body, self.fv_at = halve, fv, body, fv_at
+        self.down, self.fv_at = halve, fv_at
+        if fv_at == "post":  # in the order of use: E_1's first convolution tells how many channels a patch has
+            self.body, self.fv = body, fv
+        else:
+            self.fv, self.body = fv, body
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.down(x)
