@@ -1,0 +1,92 @@
+"""Checks of 25_covid_segnet: each returns "" or the sentence that helps."""
+
+import torch
+
+from covidseg.papers.covidsegnet.blocks import FV
+from covidseg.sliding_window import windows
+
+# ------------------------------------------------------------------------------------------ 1: parameters of FV
+
+
+def fv_parameters(answer) -> str:
+    for C in (16, 8, 64):
+        true = sum(p.numel() for p in FV(C).parameters())
+        given = answer(C)
+        if given is None:
+            return "The function returns nothing yet."
+        if given == true:
+            continue
+        hidden = C // 4
+        slips = {
+            26 * C * hidden: "The first layer of Eq. 2 is 1x1x1 here, not 3x3x3: on one voxel 26 taps are dead.",
+            -(hidden + 1): "The last layer of Eq. 2 is missing: C/4 channels to one number, with a bias.",
+            -6 * C: "Three convolutions are followed by BatchNorm, two numbers per channel each.",
+            -C: "The second convolution of A has a bias: no BatchNorm follows it.",
+            -54 * C * C: "The last convolution reads 3C channels: F_C, F_P and F_1.",
+            C - 1 + hidden * (C - 1): "F_g is one number for all channels; yours has one for each (Table II's CAB).",
+        }
+        return f"For C={C}: {slips.get(given - true, f'you count {given:,}; the block has {true:,}.')}"
+    return ""
+
+
+# ------------------------------------------------------------------------------------------ 2: taps that see something
+
+
+def living_taps(answer) -> str:
+    for n, d in ((16, 1), (16, 8), (8, 8), (8, 4), (4, 8), (1, 1)):
+        true = 1 + 2 * max(0, n - d) / n
+        given = answer(n, d)
+        if given is None:
+            return "The function returns nothing yet."
+        if abs(given - true) < 1e-9:
+            continue
+        if given < 1:
+            return f"For n={n}, d={d} you give {given:.3g}; the middle tap always meets the map."
+        if given == 3:
+            return f"For n={n}, d={d}: near the border one of the outer taps meets padding. How many voxels are near?"
+        if abs(given - (1 + max(0, n - d) / n)) < 1e-9:
+            return f"For n={n}, d={d} you counted one of the outer taps: there is one on each side."
+        return (
+            f"For n={n}, d={d} you give {given:.3g}; it is {true:.3g}. Write down the n - d voxels that a tap serves."
+        )
+    return ""
+
+
+# ------------------------------------------------------------------------------------------ 3: patches of a scan
+
+
+def patches_of_a_scan(answer) -> str:
+    for shape, patch, overlap in (
+        ((64, 64, 40), (16, 16, 8), 0.5),
+        ((64, 64, 24), (48, 48, 24), 0.5),
+        ((50, 45, 33), (16, 16, 16), 0.25),
+        ((32, 32, 16), (32, 32, 16), 0.5),
+        ((32, 32, 10), (16, 16, 16), 0.5),
+    ):
+        true, given = _asked(shape, patch, overlap), answer(shape, patch, overlap)
+        if given is None:
+            return "The function returns nothing yet."
+        if given == true:
+            continue
+        where = f"For a scan of {shape}, patches of {patch} and overlap {overlap} you count {given}, it takes {true}"
+        if any(n < p for n, p in zip(shape, patch, strict=True)):
+            return f"{where}: a scan thinner than the patch is padded to one."
+        if given < true:
+            return f"{where}: a remainder takes a patch too, moved back to the end."
+        return f"{where}: the first patch takes the first p voxels, so steps are counted in the other n - p."
+    return ""
+
+
+def _asked(shape, patch, overlap) -> int:
+    """How many patches the library's sliding window sends through a network."""
+    sizes = []
+
+    def network(x):
+        sizes.append(x.shape)
+        return x
+
+    windows(network, torch.zeros(1, 1, *shape), patch, overlap)
+    return len(sizes)
+
+
+CHECKS = {1: fv_parameters, 2: living_taps, 3: patches_of_a_scan}
