@@ -24,7 +24,7 @@ PYPI_NAME = {
     "playwright-python": "playwright",
 }  # conda-forge's names
 NOT_A_DEPENDENCY = {"python", "pip"}
-IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml"}  # where the package's name is another
+IMPORTED_AS = {"ipython": "IPython", "pillow": "PIL", "pyyaml": "yaml"}  # where the package's name is another
 USED_UNSEEN = {
     "jupyterlab": "a command: make lab",
     "nbval": "a plug-in of pytest: make test",
