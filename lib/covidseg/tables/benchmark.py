@@ -1,4 +1,4 @@
-"""All networks on one scale, and MiniSeg's Table 5: the counts it prints beside the counts of the networks it names."""
+"""All networks on one scale, and Table 5 of the benchmark: the counts it prints beside the counts of the networks it names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
