@@ -1,4 +1,4 @@
-"""All networks on one scale, and Table 5 of the benchmark: the counts it prints beside the counts of the networks it names."""
+"""All networks on one scale, and Table 5 of the benchmark: its printed counts beside those of the networks it names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -119,7 +119,7 @@ def _aligned(grid: list[list[str]], left: int) -> list[str]:
     ]
 
 
-# ------------------------------------------------------------------------------------------------ MiniSeg's Table 5
+# ------------------------------------------------------------------------------------------------ the benchmark's Table 5
 
 MILLION = 1_024_000  # what Table 5 calls M
 TWICE, SLOW = 1.5, 5  # printed FLOPs over MACs; arithmetic a second, below the others' median by
