@@ -119,7 +119,7 @@ def _aligned(grid: list[list[str]], left: int) -> list[str]:
     ]
 
 
-# ------------------------------------------------------------------------------------------------ the benchmark's Table 5
+# ----------------------------------------------------------- the benchmark's Table 5
 
 MILLION = 1_024_000  # what Table 5 calls M
 TWICE, SLOW = 1.5, 5  # printed FLOPs over MACs; arithmetic a second, below the others' median by
