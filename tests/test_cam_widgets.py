@@ -89,13 +89,17 @@ def test_an_empty_prediction_and_a_map_that_says_nothing_are_said(phantoms):
     assert "summed over the whole slice, because the network predicts none here. Nothing speaks for it." in words
 
 
-def test_the_caption_says_which_paper_shows_grad_cam_plus_plus_and_a_map_without_gradient_is_one_line(phantoms):
+def test_the_caption_says_which_paper_shows_grad_cam_plus_plus_and_a_map_without_gradient_is_shown_itself_and_said(
+    phantoms,
+):
     explorer = AttentionExplorer(create_model("chsnet", width=4), phantoms[:1], SMALL, names="*/E_2")
     assert LATER not in choose(explorer, kind="infection", shown="Grad-CAM")
     assert LATER in choose(explorer, shown="Grad-CAM++") and explorer.error is None
     words = choose(explorer, kind="lungs")
-    assert "Not drawn. No gradient of the answer reaches map &#x27;lungs/E_2&#x27;" in words
-    assert "E₂" in choose(explorer, shown="map") and explorer.error is None
+    assert "Shown is the map itself: no gradient of the answer reaches it, so it has no Grad-CAM++." in words
+    assert "Grad-CAM++ of" not in words and explorer.error is None
+    drawn = explorer.image.value
+    assert "Shown is" not in choose(explorer, shown="map") and explorer.image.value == drawn
 
 
 def test_the_slices_of_a_volume_share_one_grad_cam():

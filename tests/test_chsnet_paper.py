@@ -441,10 +441,10 @@ def test_a_cascade_costs_both_trainings_and_the_masks_of_the_second():
 
 
 def test_the_tables_hold_the_printed_numbers_and_runs_for_what_can_be_built():
-    tables = {name: load_table(f"chsnet/{name}") for name in
-              ("table2-lungs", "table2-infection", "table3", "table4", "table5-lungs", "table5-infection")}  # fmt: skip
-    tables["table3-short"] = load_table("chsnet/table3-short")
-    assert {name.partition("/")[2] for name in list_tables() if name.startswith("chsnet/")} == set(tables)
+    names = ("table2-lungs", "table2-infection", "table3", "table4", "table5-lungs", "table5-infection")
+    tables = {name: load_table(f"chsnet/{name}") for name in names}
+    own = {name.partition("/")[2] for name in list_tables() if name.startswith("chsnet/")}
+    assert own == {*names, "table3-short"}  # of runs that a CPU can make, with two seeds
     assert [row.model for row in tables["table3"].rows] == [
         "segnet", "unet", "unetplusplus", "attention_unet", "infnet", "raiunet", "chsnet"
     ]  # fmt: skip

@@ -445,7 +445,7 @@ def test_a_run_folder_stands_for_its_last_epoch_everywhere(trained, tmp_path, ca
     ours = [weights(str(place)).model.state_dict() for place in (trained, trained / "last.pt")]
     assert all(torch.equal(a, b) for a, b in zip(*map(dict.values, ours), strict=True))
     picture = tmp_path / "slice.png"
-    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(picture)
+    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8) * 4, (64, 1))).save(picture)
     assert main(["predict", str(picture), "--weights", str(trained), "-o", str(tmp_path / "mask.png")]) == 0
     assert "recipe quick, epoch 1" in capsys.readouterr().out
     with pytest.raises(UserError, match="last.pt: there is no such file"):

@@ -99,6 +99,7 @@ class Paper:
     recipes : unique over all papers; protocols, data sets : those that only this paper has
     maps : captions for the maps of its own networks; diagram : "module:function" that draws the network
     cams : where it shows "Grad-CAM" or "Grad-CAM++", for the captions of these
+    benchmark : file in data/papers of its table of sizes and speeds of rivals, for `covidseg profile --table5`
     """
 
     name: str
@@ -114,3 +115,4 @@ class Paper:
     cams: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights: Weights | None = None
     diagram: str | None = None
+    benchmark: str | None = None

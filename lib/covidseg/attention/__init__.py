@@ -3,7 +3,7 @@
 >>> from covidseg.attention import capture, grad_cam, map_names
 """
 
-from covidseg.attention.cam import grad_cam, predicted_region
+from covidseg.attention.cam import NoGradient, grad_cam, predicted_region
 from covidseg.attention.maps import capture, impulse_response, input_gradient, map_names
 
-__all__ = ["capture", "grad_cam", "impulse_response", "input_gradient", "map_names", "predicted_region"]
+__all__ = ["NoGradient", "capture", "grad_cam", "impulse_response", "input_gradient", "map_names", "predicted_region"]

@@ -29,7 +29,11 @@ from covidseg.attention.maps import find_map
 from covidseg.errors import UserError
 from covidseg.nn.layers import main_output
 
-__all__ = ["grad_cam", "predicted_region"]
+__all__ = ["NoGradient", "grad_cam", "predicted_region"]
+
+
+class NoGradient(UserError):
+    """A map that does not lead to the answer, or whose part of the network runs without gradients."""
 
 
 def grad_cam(
@@ -52,8 +56,8 @@ def grad_cam(
     speaks for the class, or the region is empty) stays 0.
 
     Runs in eval mode, also under ``torch.no_grad`` and with frozen weights; mode and weights' gradients are left as
-    they were. Raises UnknownName for a name the network does not have; UserError for a map that no gradient reaches or
-    that is no (B, C, h, w), a class or region that does not fit, and input or logits that are not finite.
+    they were. Raises UnknownName for a name the network does not have; NoGradient for a map that no gradient reaches;
+    UserError for one that is no (B, C, h, w), a class or region that does not fit, and values that are not finite.
     """
     module, index = find_map(model, name)
     _refuse_not_finite(x, "The input")
@@ -123,7 +127,7 @@ def _gradient(score: Tensor, A: Tensor | None, name: str) -> tuple[Tensor, Tenso
         (g,) = torch.autograd.grad(score, A, allow_unused=True)
         if g is not None:
             return A, g
-    raise UserError(
+    raise NoGradient(
         f"No gradient of the answer reaches map {name!r}: its part of the network runs without gradients, or the "
         "answer does not follow from it. Choose a map on the way from the input to the answer."
     )

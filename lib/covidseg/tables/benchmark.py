@@ -7,6 +7,7 @@ from statistics import median
 
 import torch
 
+from covidseg import papers
 from covidseg.nn import card, list_models
 from covidseg.nn.layers import input_channels
 from covidseg.profiling import profile_model
@@ -176,7 +177,8 @@ def network_of(method: str, backbone: str = "") -> str:
 
 def table5(released: bool = True) -> list[Printed]:
     """Table 5 in its own order. released : also count what was trained for Table 6, which takes twice the time."""
-    rows = [_row(line, released) for line in printed_rows("miniseg_table5.csv")]
+    sheet = next(paper.benchmark for paper in papers.papers() if paper.benchmark)
+    rows = [_row(line, released) for line in printed_rows(sheet)]
     usual = median(row.fps * row.gflops for row in rows if row.gflops > HEAVY)
     return [_remarked(row, usual) for row in rows]
 
@@ -199,22 +201,28 @@ def _counts(network: str, config: str) -> tuple[int, int]:
 
 def _remarked(row: Printed, usual: float) -> Printed:
     """The row with what is odd about it: what its network's card says of Table 5, then what the counts show."""
-    notes = card(row.network).notes if row.network and row.counted else ()
-    remarks = [*row.remarks, *(note for note in notes if "Table 5" in note)]
-    if row.counted and not row.agrees and not remarks:
-        remarks.append(f"{in_print(row.counted[0])} are counted, {row.params_text} printed")
-    if row.counted and row.gflops > TWICE * row.counted[1] / 1e9:
-        times = row.gflops / (row.counted[1] / 1e9)
-        remarks.append(f"the printed FLOPs are {times:.2f} times the multiply-accumulates of this network")
-    if row.counted and row.released and row.released[0] != row.counted[0]:
-        remarks.append(
-            f"another network was trained for Table 6: {row.released[0]:,} parameters, {row.released[1] / 1e9:.1f} GMAC"
-        )
+    remarks = list(row.remarks)
+    if row.counted:
+        notes = card(row.network).notes if row.network else ()
+        remarks += [note for note in notes if "Table 5" in note]
+        remarks += _odd_counts(row, row.counted, known=bool(remarks))
     said = any("frames" in remark for remark in remarks)
     if not said and row.gflops > HEAVY and row.fps * row.gflops * SLOW < usual:
         slower = usual / (row.fps * row.gflops)
         remarks.append(f"{row.fps} frames a second are {slower:.0f} times too few for its FLOPs, by the other rows")
     return replace(row, remarks=tuple(remarks))
+
+
+def _odd_counts(row: Printed, counted: tuple[int, int], known: bool) -> Iterator[str]:
+    """known : something was said of the row before, so a count that differs needs no second word."""
+    params, macs = counted
+    if not row.agrees and not known:
+        yield f"{in_print(params)} are counted, {row.params_text} printed"
+    if row.gflops > TWICE * macs / 1e9:
+        yield f"the printed FLOPs are {row.gflops / (macs / 1e9):.2f} times the multiply-accumulates of this network"
+    if row.released and row.released[0] != params:
+        other = f"{row.released[0]:,} parameters, {row.released[1] / 1e9:.1f} GMAC"
+        yield f"another network was trained for Table 6: {other}"
 
 
 def table5_text(rows: Sequence[Printed]) -> str:

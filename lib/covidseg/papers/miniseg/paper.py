@@ -33,4 +33,5 @@ PAPER = Paper(
     maps=MAPS,
     weights=Weights(names=weights.NAMES, load=weights.weights, official=weights.load_official, default=weights.at_hand),
     diagram="covidseg.papers.miniseg.diagram:show_miniseg",
+    benchmark="miniseg_table5.csv",
 )

@@ -7,6 +7,7 @@ import ipywidgets as W
 import numpy as np
 import torch
 
+from covidseg.attention import NoGradient
 from covidseg.data import Case
 from covidseg.data.transforms import Preprocessing
 from covidseg.errors import unknown_name
@@ -64,7 +65,8 @@ class AttentionExplorer(ImagePanel):
     def picture(self, slice=0, kind=None, block=None, shown=MAP, channel=0, blend=0.6, limits="block", outlines="both"):
         """The picture, uint8, and its caption for these control values. ``kind`` only narrows the list of blocks."""
         name = block or next(iter(self.maps))
-        look, info = self.cams.look(slice, [name], shown), self.info(name, shown)
+        look, shown, refused = self._look(slice, name, shown)
+        info = self.info(name, shown)
         values = look.plane(name)[channel]
         drawn = render(
             look.case.image,
@@ -77,7 +79,15 @@ class AttentionExplorer(ImagePanel):
         )
         score = [] if shown == MAP else [self.cams.score(look, channel, look.maps[name][channel])]
         title = self.title(info, channel) if shown == MAP else f"{shown} of {self.title(info, channel)}"
-        return drawn, caption(title, values, look.predicted, details=[*_details(look, info, values), *score])
+        return drawn, caption(title, values, look.predicted, details=[*_details(look, info, values), *score, *refused])
+
+    def _look(self, slice: int, name: str, shown: str) -> tuple[Look, str, list[str]]:
+        """The slice, how its map is shown, and a sentence where that is not what was asked for."""
+        try:
+            return self.cams.look(slice, [name], shown), shown, []
+        except NoGradient:
+            words = f"Shown is the map itself: no gradient of the answer reaches it, so it has no {shown}."
+            return self.cams.look(slice, [name], MAP), MAP, [words]
 
     def limits(self, look: Look, info: MapInfo, channel: int, choice: str) -> tuple[float, float]:
         """Ends of the colour scale for "map", "block" or "0 to 1"."""
