@@ -121,12 +121,8 @@ class Slices:
     whole: ClassVar[bool] = False
 
     def masks(self, model, volume, preprocessing, intensity, *, batch, device):
-        channels = _channels(model)
-        step = batch or (1 if device.type == "cpu" else 8)  # on a CPU one slice at a time stays in the cache
-        for first in progress(range(0, volume.shape[2], step), "Segmenting"):
-            slices = np.moveaxis(volume[:, :, first : first + step], -1, 0)  # b, H, W
-            x = prepare(np.ascontiguousarray(slices), preprocessing, intensity, first)[:, :channels]
-            yield first, to_native(_logits(model, x.to(device)), slices.shape[1:])
+        for first, x in _batches(model, volume, preprocessing, intensity, batch, device):
+            yield first, to_native(_logits(model, x), volume.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -175,14 +171,11 @@ class Votes:
 
     def masks(self, model, volume, preprocessing, intensity, *, batch, device):
         self.marked = marked = np.zeros((volume.shape[2], *volume.shape[:2]), np.uint8)
-        channels, step = _channels(model), batch or (1 if device.type == "cpu" else 8)
-        for first in progress(range(0, volume.shape[2], step), "Segmenting"):
-            slices = np.moveaxis(volume[:, :, first : first + step], -1, 0)  # b, H, W
-            x = prepare(np.ascontiguousarray(slices), preprocessing, intensity, first)[:, :channels].to(device)
+        for first, x in _batches(model, volume, preprocessing, intensity, batch, device):
             answers = [_logits(member, x) for member in model.members]
             for logits in answers:
-                marked[first : first + len(slices)] += to_native(logits, slices.shape[1:]) > 0
-            yield first, to_native(sum(answers) / len(answers), slices.shape[1:])
+                marked[first : first + len(x)] += to_native(logits, volume.shape[:2]) > 0
+            yield first, to_native(sum(answers) / len(answers), volume.shape[:2])
 
 
 def together(models: Sequence[nn.Module]) -> nn.Module:
@@ -191,6 +184,18 @@ def together(models: Sequence[nn.Module]) -> nn.Module:
     model.preprocessing = getattr(models[0], "preprocessing", None)  # type: ignore[assignment]
     model.predictor = Votes()  # type: ignore[assignment]
     return model.eval()
+
+
+def _batches(
+    model: nn.Module, volume: np.ndarray, preprocessing: Preprocessing, intensity: str, batch: int | None,
+    device: torch.device,
+) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
+    """(first slice, (b, channels, size, size) on the device), from slice 0 up, with a progress bar."""
+    channels = _channels(model)
+    step = batch or (1 if device.type == "cpu" else 8)  # on a CPU one slice at a time stays in the cache
+    for first in progress(range(0, volume.shape[2], step), "Segmenting"):
+        slices = np.moveaxis(volume[:, :, first : first + step], -1, 0)  # b, H, W
+        yield first, prepare(np.ascontiguousarray(slices), preprocessing, intensity, first)[:, :channels].to(device)
 
 
 def predictor_of(model: nn.Module) -> Predictor:
