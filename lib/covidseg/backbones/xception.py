@@ -27,14 +27,18 @@ class Block(nn.Module):
 
     The last convolution carries the stride. first_relu : the network's first block starts without one. Code: there is
     no BatchNorm after the last convolution of a block that changes channels.
+    as_coded : the first ReLU writes into x, so the shortcut reads ReLU(x) as well; and where channels change, none is
+    before the last convolution
     """
 
-    def __init__(self, C: int, widths: tuple[int, ...], stride=1, dilation=1, *, first_relu=True):
+    def __init__(self, C: int, widths: tuple[int, ...], stride=1, dilation=1, *, first_relu=True, as_coded=False):
         super().__init__()
+        self.rectified = as_coded and first_relu  # x has been through the ReLU for everybody
         layers, c, C_out = [], C, widths[-1]
         for k, c_out in enumerate(widths, 1):
             last = k == len(widths)
-            layers += [nn.ReLU()] if k > 1 or first_relu else []  # not in place: the shortcut reads x too
+            dry = (k == 1 and not first_relu) or (as_coded and last and C_out != C)
+            layers += [] if dry else [nn.ReLU()]  # not in place: the shortcut reads x too
             layers += [separable(c, c_out, stride if last else 1, dilation)]
             layers += [nn.BatchNorm2d(c_out)] if not last or C_out == C else []
             c = c_out
@@ -43,6 +47,7 @@ class Block(nn.Module):
         self.skip = nn.Identity() if C_out == C else nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.relu() if self.rectified else x  # as if written into x; whoever else reads x sees to it himself
         return self.rep(x) + self.skip(x)
 
 
@@ -51,20 +56,25 @@ class Xception(nn.Module):
 
     f_1 is the stem, f_2 and f_3 the first two blocks of the entry flow, f_4 the middle flow, f_5 the exit flow.
     output_stride : 16, or 8: then the entry flow's last block keeps stride 1 and all after it dilate twice as far.
+    as_coded : MiniSeg's code, in which a block's first ReLU writes into its input, so that shortcuts and f_2 to f_4 are
+    seen after it, and no ReLU stands before the last convolution of a block that changes channels
     """
 
-    def __init__(self, *, in_channels: int = 3, output_stride: int = 16):
+    def __init__(self, *, in_channels: int = 3, output_stride: int = 16, as_coded: bool = False):
         super().__init__()
+        self.as_coded = as_coded
         if output_stride not in (8, 16):
             raise unknown_name("output_stride", output_stride, (8, 16))
         d = 16 // output_stride
         self.stem = nn.Sequential(ConvBNReLU(in_channels, 32, stride=2), ConvBNReLU(32, 64))
-        self.block1 = Block(64, (128, 128, 128), 2, first_relu=False)
-        self.block2 = Block(128, (256, 256, 256), 2)
-        self.block3 = Block(256, (728, 728, 728), 2 // d)
-        self.middle = nn.Sequential(*[Block(728, (728, 728, 728), dilation=d) for _ in range(MIDDLE)])
-        self.block20 = Block(728, (728, 1024, 1024), dilation=d)  # Figure 4 halves the size here; code: it does not,
-        layers = []  # and the three convolutions below dilate instead
+        self.block1 = Block(64, (128, 128, 128), 2, first_relu=False, as_coded=as_coded)
+        self.block2 = Block(128, (256, 256, 256), 2, as_coded=as_coded)
+        self.block3 = Block(256, (728, 728, 728), 2 // d, as_coded=as_coded)
+        middle = [Block(728, (728, 728, 728), dilation=d, as_coded=as_coded) for _ in range(MIDDLE)]
+        self.middle = nn.Sequential(*middle)
+        # Figure 4 halves the size here; code: it does not, and the three convolutions below dilate instead
+        self.block20 = Block(728, (728, 1024, 1024), dilation=d, as_coded=as_coded)
+        layers = []
         for c, c_out in ((1024, 1536), (1536, 1536), (1536, 2048)):
             layers += [separable(c, c_out, dilation=2 * d), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
         self.exit = nn.Sequential(*layers)
@@ -76,7 +86,8 @@ class Xception(nn.Module):
         f.append(self.block1(f[-1]))
         f.append(self.block2(f[-1]))
         f.append(self.middle(self.block3(f[-1])))
-        return [*f, self.exit(self.block20(f[-1]))]  # f_5
+        f_5 = self.exit(self.block20(f[-1]))
+        return [f[0], *(x.relu() if self.as_coded else x for x in f[1:]), f_5]
 
 
 TRUNKS = {"xception": Trunk(Xception, None)}

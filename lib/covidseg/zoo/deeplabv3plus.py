@@ -22,17 +22,18 @@ class DeepLabV3Plus(nn.Module):
 
     backbone : "xception", "resnet50" or "resnet101", or any module that answers [f_1, ..., f_5] and has ``channels``
     (the decoder reads f_2 and f_5). output_stride : 16 or 8, of f_5. imagenet : a file of ImageNet weights for the
-    ResNets; of Xception in this form there is none.
+    ResNets; of Xception in this form there is none. as_coded : of Xception, see there; what MiniSeg trained.
     """
 
     def __init__(
         self, num_classes: int = 2, in_channels: int = 3, *, backbone: str | nn.Module = "xception",
-        output_stride: int = 16, imagenet=None,
+        output_stride: int = 16, as_coded: bool = False, imagenet=None,
     ):  # fmt: skip
         super().__init__()
         if output_stride not in RATES:
             raise unknown_name("output_stride of DeepLabv3+", output_stride, RATES)
-        self.backbone = trunk(backbone, imagenet, in_channels=in_channels, output_stride=output_stride)
+        more = {"as_coded": True} if as_coded else {}
+        self.backbone = trunk(backbone, imagenet, in_channels=in_channels, output_stride=output_stride, **more)
         C = self.backbone.channels
         self.ASPP = ASPP(C[4], 256, RATES[output_stride])
         self.project = ConvBNReLU(5 * 256, 256, 1)
@@ -55,10 +56,13 @@ class DeepLabV3Plus(nn.Module):
 
 
 CONFIGS: dict[str, dict] = {  # 54,607,778 parameters with 2 classes; MiniSeg Table 5: 53.33M of 1,024,000
-    "infnet": {}, "paper": {}, "released": {},
+    "infnet": {}, "paper": dict(as_coded=True), "released": dict(as_coded=True),
 }  # fmt: skip
 
 
 @register("deeplabv3plus", paper="Chen et al., ECCV 2018", arxiv="1802.02611", params=54_607_778)
 def deeplabv3plus(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> DeepLabV3Plus:
-    return DeepLabV3Plus(num_classes, in_channels, **configured("deeplabv3plus", CONFIGS, config, options))
+    chosen = configured("deeplabv3plus", CONFIGS, config, options)
+    if chosen.get("backbone", "xception") != "xception":
+        chosen.pop("as_coded", None)  # of Xception alone
+    return DeepLabV3Plus(num_classes, in_channels, **chosen)
