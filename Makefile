@@ -13,7 +13,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout=300 \
 	--nbval-kernel-startup-timeout=120
-PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope
+# A file's tests run in one process, files in this order: the longest first, or one process ends minutes after the other.
+PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-lesson lint lab refresh weights gpu house clean help
 .DEFAULT_GOAL := help
@@ -23,7 +24,7 @@ run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), t
 
 test: $(READY)  ## set up and test everything: code, and every notebook in the smoke budget (at most ten minutes)
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
-	COVIDSEG_BUDGET=smoke $(PYTEST) $(NBVAL) notebooks tests || status=1; exit $$status
+	COVIDSEG_BUDGET=smoke $(PYTEST) $(NBVAL) tests/browser tests notebooks || status=1; exit $$status
 
 test-lesson: $(READY)  ## run every notebook as committed, in the lesson budget, and compare its checked cells
 	$(PYTEST) $(NBVAL) --timeout=1800 notebooks

@@ -60,7 +60,10 @@ CONFIGS: dict[str, dict] = {  # 54,607,778 parameters with 2 classes; MiniSeg Ta
 }  # fmt: skip
 
 
-@register("deeplabv3plus", paper="Chen et al., ECCV 2018", arxiv="1802.02611", params=54_607_778)
+@register(
+    "deeplabv3plus", paper="Chen et al., ECCV 2018", arxiv="1802.02611", params=54_607_778,
+    notes=("built as MiniSeg's program has it, whose ReLUs write into what shortcuts read; config='infnet' does not",),
+)  # fmt: skip
 def deeplabv3plus(num_classes: int = 2, in_channels: int = 3, *, config: str = "paper", **options) -> DeepLabV3Plus:
     chosen = configured("deeplabv3plus", CONFIGS, config, options)
     if chosen.get("backbone", "xception") != "xception":
