@@ -32,6 +32,7 @@ CORE = (
     "profiling",
     "attention",
     "inference",
+    "ensemble",
     "device",
     "text",
     "sliding_window",

@@ -15,6 +15,7 @@ import covidseg
 from covidseg import inference
 from covidseg.cli import app
 from covidseg.data.transforms import LUNG, Preprocessing
+from covidseg.ensemble import together
 from covidseg.errors import UserError
 from covidseg.nn.weights import LoadedWeights, save_weights
 from covidseg.scans.findings import measure, summary
@@ -517,7 +518,7 @@ class Threshold(nn.Module):
 def test_networks_asked_together_answer_with_the_mean_of_their_logits_and_tell_where_they_disagree():
     volume = np.linspace(0, 255, 32)[:, None, None] * np.ones((1, 32, 2))
     levels = (0.2, 0.4, 0.9)
-    model = inference.together([Threshold(level) for level in levels])
+    model = together([Threshold(level) for level in levels])
     mask = covidseg.predict(model, volume, PLAIN, "grey")
     assert np.array_equal(mask, covidseg.predict(Threshold(0.5), volume, PLAIN, "grey"))  # 0.5 is the mean level
     alone = sum(covidseg.predict(Threshold(level), volume, PLAIN, "grey").astype(int) for level in levels)
@@ -527,7 +528,7 @@ def test_networks_asked_together_answer_with_the_mean_of_their_logits_and_tell_w
 
 
 def test_the_report_says_how_far_the_networks_agree(tmp_path):
-    model = inference.together([Threshold(0.2), Threshold(0.6)])
+    model = together([Threshold(0.2), Threshold(0.6)])
     ramp = np.repeat(np.linspace(-1000, 400, 40)[None, :, None], 40, 0).astype(np.int16)
     scan = nifti(tmp_path / "c.nii.gz", ramp)
     report = segment_scan(scan, tmp_path / "m.nii.gz", weights=loaded(model))

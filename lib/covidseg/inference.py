@@ -8,7 +8,7 @@ A 2-D network sees slice after slice (`Slices`), a 3-D one the volume in overlap
 that wants to be asked in another way carries its own `Predictor`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -24,7 +24,7 @@ from covidseg.nn.layers import dimensions, input_channels, main_output
 from covidseg.progress import progress
 from covidseg.sliding_window import slabs
 
-__all__ = ["Patches", "Predictor", "Slices", "Votes", "predict", "predict_slices", "predictor_of", "together"]
+__all__ = ["Patches", "Predictor", "Slices", "predict", "predict_slices", "predictor_of"]
 
 
 def predict(
@@ -121,8 +121,8 @@ class Slices:
     whole: ClassVar[bool] = False
 
     def masks(self, model, volume, preprocessing, intensity, *, batch, device):
-        for first, x in _batches(model, volume, preprocessing, intensity, batch, device):
-            yield first, to_native(_logits(model, x), volume.shape[:2])
+        for first, x in slice_batches(model, volume, preprocessing, intensity, batch, device):
+            yield first, to_native(answer_of(model, x), volume.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -149,44 +149,7 @@ class Patches:
             yield first, to_native(_finite(logits[0].movedim(-1, 0)), volume.shape[:2])
 
 
-class Together(nn.Module):
-    """Networks of one kind, such as the folds of one training: the answer is the mean of their logits."""
-
-    def __init__(self, members: Sequence[nn.Module]):
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return sum(main_output(member(x)) for member in self.members) / len(self.members)
-
-
-class Votes:
-    """The `Predictor` of 2-D networks `together`; afterwards ``marked`` tells where they disagree.
-
-    marked : uint8 (D, H, W), how many of the networks alone would mark a voxel, of the last volume that was asked for
-    """
-
-    whole = False
-    marked: np.ndarray | None = None
-
-    def masks(self, model, volume, preprocessing, intensity, *, batch, device):
-        self.marked = marked = np.zeros((volume.shape[2], *volume.shape[:2]), np.uint8)
-        for first, x in _batches(model, volume, preprocessing, intensity, batch, device):
-            answers = [_logits(member, x) for member in model.members]
-            for logits in answers:
-                marked[first : first + len(x)] += to_native(logits, volume.shape[:2]) > 0
-            yield first, to_native(sum(answers) / len(answers), volume.shape[:2])
-
-
-def together(models: Sequence[nn.Module]) -> nn.Module:
-    """2-D networks that were fed alike as one: the mean of their logits, and `Votes` on where they disagree."""
-    model = Together(models)
-    model.preprocessing = getattr(models[0], "preprocessing", None)  # type: ignore[assignment]
-    model.predictor = Votes()  # type: ignore[assignment]
-    return model.eval()
-
-
-def _batches(
+def slice_batches(
     model: nn.Module, volume: np.ndarray, preprocessing: Preprocessing, intensity: str, batch: int | None,
     device: torch.device,
 ) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
@@ -250,7 +213,7 @@ def to_native(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
     return classes.to(torch.uint8).cpu().numpy()
 
 
-def _logits(model, x):
+def answer_of(model, x):
     """The logits of one pass."""
     if x.device.type == "cpu" and torch.get_num_threads() > 1:
         x = x.contiguous(memory_format=torch.channels_last)  # measured: 43 instead of 76 ms; a loss with one thread

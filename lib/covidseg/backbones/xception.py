@@ -82,12 +82,12 @@ class Xception(nn.Module):
         kaiming(self)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        f = [self.stem(x)]  # f_1
-        f.append(self.block1(f[-1]))
-        f.append(self.block2(f[-1]))
-        f.append(self.middle(self.block3(f[-1])))
-        f_5 = self.exit(self.block20(f[-1]))
-        return [f[0], *(x.relu() if self.as_coded else x for x in f[1:]), f_5]
+        seen = Tensor.relu if self.as_coded else nn.Identity()  # what the next block's first ReLU leaves to everybody
+        f_1 = self.stem(x)
+        f_2 = seen(self.block1(f_1))
+        f_3 = seen(self.block2(f_2))
+        f_4 = seen(self.middle(self.block3(f_3)))
+        return [f_1, f_2, f_3, f_4, self.exit(self.block20(f_4))]
 
 
 TRUNKS = {"xception": Trunk(Xception, None)}

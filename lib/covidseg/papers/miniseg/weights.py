@@ -10,10 +10,10 @@ from pathlib import Path
 from torch import nn
 
 from covidseg.data.transforms import Preprocessing, Window
+from covidseg.ensemble import together
 from covidseg.errors import UserError, unknown_name
 from covidseg.fetch.catalog import source
 from covidseg.fetch.sources import fetch_file, roots
-from covidseg.inference import together
 from covidseg.nn.weights import LoadedWeights, load_weights, read_tensors
 from covidseg.papers.miniseg.network import MiniSeg
 from covidseg.scans.view import LUNGS, WHOLE
