@@ -44,6 +44,7 @@ from covidseg.training.batches import generator_for
 from covidseg.training.devices import Precision, as_user_error
 from covidseg.training.evaluation import validate
 from covidseg.training.history import best_epoch
+from covidseg.training.schedules import Plateau
 
 CPU = torch.device("cpu")
 
@@ -264,6 +265,25 @@ def test_patience_ends_a_training_early():
     patient = replace(RECIPE, epochs=5, patience=2)
     history = fit(recipe=patient, validation=lambda net: {"val_miou": next(values)})
     assert (len(history.rows), history.best_epoch, history.stopped) == (4, 2, "early")
+
+
+def test_a_recipe_may_watch_the_loss_and_fall_on_its_plateau(tmp_path):
+    losses = [0.9, 0.5, 0.6, 0.5, 0.4, 0.7, 0.8, 0.9, 0.9, 0.9]
+    values = iter(losses)
+    plateau = replace(RECIPE, epochs=10, patience=5, watch="val_loss", schedule=Plateau(wait=2, factor=0.5))
+    scores = lambda net: {"val_loss": (loss := next(values)), "val_miou": loss}  # noqa: E731
+    history = fit(recipe=plateau, validation=scores, out=tmp_path)
+    assert (len(history.rows), history.best_epoch, history.stopped) == (10, 5, "finished")
+    assert load_checkpoint(tmp_path / "best.pt")["about"]["row"]["epoch"] == 5
+    assert "validation loss" in history.lines()[0]
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=RECIPE.lr)
+    falls = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, factor=0.5, patience=1, threshold=0)
+    for row in history.rows:
+        assert row["lr"] == pytest.approx(theirs.param_groups[0]["lr"])
+        falls.step(row["val_loss"])
+    assert Recipe.from_dict(plateau.to_dict()) == plateau and "watch" not in RECIPE.to_dict()
+    halfway = [{"val_loss": loss} for loss in losses[:4]]
+    assert plateau.rate(7, 2, halfway) == RECIPE.lr / 2 and plateau.rate(7, 2) == RECIPE.lr, "of the rows alone"
 
 
 def test_a_run_leaves_its_curves_and_its_origin(tmp_path):

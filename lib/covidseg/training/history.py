@@ -16,7 +16,7 @@ __all__ = ["COLUMNS", "History", "best_epoch", "curves_csv"]
 
 COLUMNS = ("epoch", "iteration", "lr", "train_loss", "val_loss", "val_miou", "val_dice", "seconds")
 RULES = {
-    "best": "best validation mIoU: optimistic where the scores come from the same cases",
+    "best": "best validation {watched}: optimistic where the scores come from the same cases",
     "last": "last epoch, chosen before any score was seen: honest",
 }
 
@@ -38,7 +38,7 @@ class History:
     @property
     def best_epoch(self) -> int:
         """1-based; the last epoch if nothing was validated."""
-        return best_epoch(self.rows)
+        return best_epoch(self.rows, self.recipe.watch)
 
     @property
     def last_epoch(self) -> int:
@@ -58,13 +58,14 @@ class History:
 
     def lines(self) -> list[str]:
         """Both rules in words, one line each."""
-        return [f"{rule:5}{describe(self.row(rule))}  ({why})" for rule, why in RULES.items()]
+        watched = _LABELS[self.recipe.watch].removeprefix("val ")
+        return [f"{rule:5}{describe(self.row(rule))}  ({why.format(watched=watched)})" for rule, why in RULES.items()]
 
 
-def best_epoch(rows: list[dict]) -> int:
-    """1-based epoch of the largest validation mIoU. Code: of equals, the later."""
-    scored = [row for row in rows if "val_miou" in row and not isnan(row["val_miou"])]
-    return max(scored, key=lambda row: (row["val_miou"], row["epoch"]))["epoch"] if scored else rows[-1]["epoch"]
+def best_epoch(rows: list[dict], watch: str = "val_miou") -> int:
+    """1-based epoch of the largest validation mIoU, or of the smallest loss. Code: of equals, the later."""
+    scored, sign = [row for row in rows if watch in row and not isnan(row[watch])], -1 if watch == "val_loss" else 1
+    return max(scored, key=lambda row: (sign * row[watch], row["epoch"]))["epoch"] if scored else rows[-1]["epoch"]
 
 
 def describe(row: dict) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
@@ -155,13 +156,15 @@ class Training:
         return self.recipe.epochs * self.batches.steps_per_epoch - self.iteration
 
     def out_of_patience(self) -> bool:
-        patience = self.recipe.patience
-        return patience is not None and bool(self.rows) and len(self.rows) - best_epoch(self.rows) >= patience
+        return len(self.rows) >= (most := self.recipe.patience or inf) and len(self.rows) - self.best_epoch() >= most
+
+    def best_epoch(self) -> int:
+        return best_epoch(self.rows, self.recipe.watch)
 
     def learn(self, step: Step) -> None:
         """One optimiser step on one batch, in pieces if the memory wants it, shared with the team."""
         self.doing_now = step
-        lr = self.recipe.rate(step.iteration, self.batches.steps_per_epoch)
+        lr = self.recipe.rate(step.iteration, self.batches.steps_per_epoch, self.rows)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.net.train()
@@ -199,9 +202,8 @@ class Training:
         return x.contiguous(memory_format=self.format) if x.ndim == 4 else x, target
 
     def _mass(self, target: Tensor) -> Tensor:
-        if hasattr(self.loss, "mass"):
-            return self.loss.mass(target)
-        return torch.tensor(float(len(target)), device=self.device)
+        mass = getattr(self.loss, "mass", None)
+        return mass(target) if mass else torch.tensor(float(len(target)), device=self.device)
 
     def check_loss(self) -> None:
         if not torch.isfinite(self.loss_sum):
@@ -216,13 +218,12 @@ class Training:
         """Validate, and add the epoch's row."""
         self.check_loss()
         scores = self.team.from_leader(lambda: self.validation(self.model.eval()))
-        steps = self.batches.steps_per_epoch
         spent, self.seconds, self.clock = self.seconds + perf_counter() - self.clock, 0.0, perf_counter()
         row = {"epoch": len(self.rows) + 1, "iteration": self.iteration, "lr": self.lr}
-        row |= {"train_loss": float(self.loss_sum) / steps, **scores, "seconds": round(spent, 3)}
+        row |= {"train_loss": float(self.loss_sum) / self.batches.steps_per_epoch, **scores, "seconds": round(spent, 3)}
         self.rows.append(row)
         self.loss_sum = torch.zeros_like(self.loss_sum)
-        if best_epoch(self.rows) == len(self.rows):
+        if self.best_epoch() == len(self.rows):
             self.best, self.best_is_new = self.weights(), True
         return row
 
@@ -237,7 +238,7 @@ class Training:
 
     def snapshot(self) -> dict:
         """Where this training stands, the weights apart; with these, `restore` goes on with the same bits."""
-        pending = self.best_is_new and best_epoch(self.rows) < len(self.rows)  # an epoch that best.pt does not hold yet
+        pending = self.best_is_new and self.best_epoch() < len(self.rows)  # an epoch that best.pt does not hold yet
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),

@@ -105,13 +105,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Schedule(Part):
-    """The learning rate as a plain function of the iteration: nothing to keep, so nothing to lose on a resume."""
+    """The learning rate as a plain function of the iteration and the rows so far: nothing else to lose on a resume."""
 
     role: ClassVar[str] = "schedule"
 
     def rate(self, lr: float, iteration: int, steps_per_epoch: int, epochs: int) -> float:
         """Rate of one iteration, 0-based over the whole training of ``epochs`` epochs; lr : the recipe's first."""
         raise TypeError(f"{type(self).__name__} says no rate.")
+
+    def share(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        """What the epochs so far leave of that rate; rows : of `History`, which a resumed training has again."""
+        return 1.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -12,13 +12,17 @@ from covidseg.training.parts import Feed, Objective, Schedule, find_part
 
 __all__ = ["Recipe", "at_side", "learning_rate"]
 
-CHOICES = {"optimizer": ("adam", "adamw", "sgd"), "statistics": ("fold", "imagenet", "neutral")}
+CHOICES = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "statistics": ("fold", "imagenet", "neutral"),
+    "watch": ("val_miou", "val_loss"),
+}
 PARTS = {"schedule": Schedule, "feed": Feed, "objective": Objective}
 # The dict of a recipe stands in every record and checkpoint, and one of today must equal one of the first days: then
 # every recipe held these numbers, whether its schedule read them or not,
 EVERY = {"power": 0.9, "step_epochs": 100, "step_factor": 0.5}
 # and these came later, so where they say nothing they are left out.
-SILENT = {"loss": "cross_entropy", "order": "pass", "clamp": None, "momentum": 0.9}
+SILENT = {"loss": "cross_entropy", "order": "pass", "clamp": None, "momentum": 0.9, "watch": "val_miou"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,8 @@ class Recipe:
     statistics : mean and std of the input from the training "fold", of "imagenet", or "neutral" (0.5, 0.25)
     window : of HU images; antialias : blur before shrinking, which small networks need on large slices
     val_size : side at which the validation fold is scored
-    patience : stop after so many epochs without a better validation mIoU; None trains to the end
+    watch : the score of the validation that makes an epoch the best, "val_miou" or "val_loss"
+    patience : stop after so many epochs without a better one; None trains to the end
     unread : settings that records of this recipe hold though none of its parts reads them
     Raises UserError for a value that cannot be meant.
     """
@@ -55,6 +60,7 @@ class Recipe:
     window: Window = LUNG
     antialias: bool = False
     val_size: int = 512
+    watch: str = "val_miou"
     patience: int | None = None
     unread: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -82,9 +88,9 @@ class Recipe:
         if wrong:
             raise UserError(f"Recipe {self.name!r}: {name}={getattr(self, name)!r} {why}.")
 
-    def rate(self, iteration: int, steps_per_epoch: int) -> float:
-        """Learning rate of one iteration (0-based, over the whole training)."""
-        return self.schedule.rate(self.lr, iteration, steps_per_epoch, self.epochs)
+    def rate(self, iteration: int, steps_per_epoch: int, rows: Sequence[Mapping[str, Any]] = ()) -> float:
+        """Learning rate of one iteration (0-based, over the whole training); rows : of the epochs before it."""
+        return self.schedule.rate(self.lr, iteration, steps_per_epoch, self.epochs) * self.schedule.share(rows)
 
     def to_dict(self) -> dict:
         """Plain numbers and lists, ready for JSON and for a weights-only checkpoint; the parts' settings among them."""

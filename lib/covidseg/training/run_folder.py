@@ -15,7 +15,7 @@ from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.text import plain
 from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint
 from covidseg.training.devices import Team
-from covidseg.training.history import History, best_epoch, curves_csv
+from covidseg.training.history import History, curves_csv
 from covidseg.training.parts import Batches
 from covidseg.training.recipes import Recipe
 
@@ -36,6 +36,8 @@ class Run(Protocol):
     rows: list[dict[str, Any]]
     best: dict[str, Tensor]
     best_is_new: bool
+
+    def best_epoch(self) -> int: ...
 
     def weights(self) -> dict[str, Tensor]: ...
 
@@ -87,7 +89,7 @@ class RunFolder:
 
         pending : weights of an earlier epoch, which last.pt kept because best.pt did not hold them yet
         """
-        epoch = best_epoch(self.run.rows)
+        epoch = self.run.best_epoch()
         if self.best.exists() and (best := load_checkpoint(self.best))["about"]["row"]["epoch"] == epoch:
             return best["state"]
         self.run.best_is_new = True
@@ -114,7 +116,7 @@ class RunFolder:
         write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
 
     def save_best(self) -> None:
-        self._save(self.best, self.run.best, self.run.rows[best_epoch(self.run.rows) - 1], None)
+        self._save(self.best, self.run.best, self.run.rows[self.run.best_epoch() - 1], None)
 
     def _save(self, path: Path, state: dict, row: dict, training: dict | None) -> None:
         about: dict[str, Any] = {

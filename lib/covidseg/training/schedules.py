@@ -1,14 +1,14 @@
-"""How the learning rate falls: `Poly`, `Stairs` or not at all; a paper may bring a schedule of its own."""
+"""How the learning rate falls: `Poly`, `Stairs`, `Plateau` or not at all; a paper may bring a schedule of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from covidseg.training.parts import Schedule
 
-__all__ = ["Constant", "Poly", "Stairs"]
+__all__ = ["Constant", "Plateau", "Poly", "Stairs"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,31 @@ class Constant(Schedule):
 
     def rate(self, lr: float, iteration: int, steps_per_epoch: int, epochs: int) -> float:
         return lr
+
+
+@dataclass(frozen=True)
+class Plateau(Constant):
+    """lr, times ``factor`` whenever ``wait`` epochs in a row brought no smaller validation loss, as in Keras.
+
+    >>> rows = [{"val_loss": loss} for loss in (0.9, 0.5, 0.6, 0.7)]
+    >>> Plateau(wait=2).share(rows)  # two epochs above 0.5
+    0.1
+    """
+
+    kind: ClassVar[str] = "plateau"
+    keys: ClassVar[Mapping[str, str]] = {"wait": "plateau_wait", "factor": "plateau_factor"}
+    wait: int = 7
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        self._refuse(self.wait < 1, "wait", "must be 1 or more")
+        self._refuse(not 0 < self.factor < 1, "factor", "must lie between 0 and 1")
+
+    def share(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        share, best, waited = 1.0, float("inf"), 0
+        for row in rows:
+            better = row.get("val_loss", float("nan")) < best
+            best, waited = (row["val_loss"], 0) if better else (best, waited + 1)
+            if waited == self.wait:
+                share, waited = share * self.factor, 0
+        return share

@@ -9,7 +9,7 @@ from covidseg.data.transforms import Scale
 from covidseg.papers.chsnet.feed import GreySlices
 from covidseg.papers.chsnet.objective import HalfDice
 from covidseg.training.recipes import Recipe
-from covidseg.training.schedules import Constant, Poly
+from covidseg.training.schedules import Plateau, Poly
 
 __all__ = ["CHSNET_LESSON", "CHSNET_PAPER", "CHSNET_QUICK", "CHSNET_SHORT", "RECIPES"]
 
@@ -17,8 +17,8 @@ CHSNET_PAPER = Recipe(
     name="chsnet_paper",
     optimizer="adam", lr=1e-3, weight_decay=0.0,   # paper "SGD ... Adam"; the rate: Keras's own, as in their other code
     epochs=100, batch=16,                          # ours; their other code has 16 and up to 500
-    schedule=Constant(),                           # ours; the paper names none. Their BT-Unet falls on a plateau
-    patience=10,                                   # paper "early stopping"; 10: their Inception U-Net; mIoU: ours
+    schedule=Plateau(wait=7),                      # ours; the paper names none. Their BT-Unet falls on a plateau
+    watch="val_loss", patience=10,                 # paper "early stopping"; of what, and 10: their Inception U-Net
     objective=HalfDice(),                          # paper, Eqn 15
     feed=GreySlices(),                             # paper: no augmentation is named; greys 0 to 1: ours
     scales=(Scale(256, 0),), val_size=256,         # paper
@@ -29,6 +29,7 @@ CHSNET_SHORT = replace(
     CHSNET_PAPER,
     name="chsnet_short",                           # ours: real slices on a CPU
     epochs=12, batch=8, patience=None,             # ours
+    watch="val_miou",                              # ours, as in the other papers' short runs
     schedule=Poly(),                               # ours: a short training should end on a small rate
     scales=(Scale(128, 0),), val_size=128, antialias=True,  # ours: half the side
 )  # fmt: skip
