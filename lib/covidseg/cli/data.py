@@ -103,3 +103,30 @@ def check(
     bad = [row for row in rows if row["problem"]]
     if bad:
         raise UserError(f"{name}: {len(bad)} of {len(rows)} volumes have a problem, first: {bad[0]['problem']}")
+
+
+@data.command()
+def experts(
+    mirror: _Mirror = None,
+    write: Annotated[bool, typer.Option("--write", help="Store the numbers in data/experts.json, for tables.")] = False,
+) -> None:
+    """Compare the two experts whose masks P9 and P20 hold of the same scans: a yardstick for every table.
+
+    \b
+    Example:
+      covidseg data experts
+    """
+    from covidseg.checkout import checkout
+    from covidseg.data.experts import FILE, SETS, as_json, two_experts
+    from covidseg.files import write_text
+    from covidseg.provenance import provenance
+
+    pairs = two_experts(*SETS, mirror=mirror)
+    for pair in pairs:
+        names = " and ".join(f"{name} {volume}" for name, volume in zip(pair.sets, pair.volumes, strict=True))
+        typer.echo(
+            f"{names}: {pair.slices} slices, Dice {pair.dice:.3f}, {pair.sets[1]} marks {pair.areas:.2f} times the area"
+        )
+    if write:
+        write_text(checkout() / "data" / FILE, as_json(pairs, provenance()))
+        typer.echo(f"data/{FILE} is written; `covidseg report --write` puts it under the tables.")

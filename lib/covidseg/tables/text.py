@@ -1,6 +1,7 @@
 """A comparison as text for the terminal, CSV for a spreadsheet, Markdown for the README."""
 
 from covidseg.data.datasets import SYNTHETIC
+from covidseg.data.experts import yardstick
 from covidseg.runs.costs import Cost, in_time, total
 from covidseg.runs.record import HELD_OUT, SELECTIONS, chosen_by
 from covidseg.runs.source import version_of
@@ -48,6 +49,8 @@ def caption(comparison: Comparison) -> list[str]:
         lines.append(WARNING)
     elif comparison.data != table.data:
         lines.append(f"Other data than the paper's: {comparison.data} for {table.data}.")
+    if said := yardstick(comparison.data):
+        lines.append(said)
     versions = {version_of(record) for record in comparison.records}
     if len(versions) > 1:
         lines.append(
