@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +72,20 @@ def find_volumes(name: str, mirror=None) -> tuple[Path, list]:
         f"{name} is not on this machine (looked for {data_home() / 'raw' / folder} and a mirror). {way.rstrip('.')}; "
         f"or set COVIDSEG_MIRROR to a folder that has {folder}/; 'phantom' always works."
     )
+
+
+def volumes_here(name: str) -> tuple[int, int] | None:
+    """Volumes of a set on this machine, and all it has; None for a computed set, and where none is here.
+
+    Of a set made of others: of theirs together.
+    """
+    from covidseg.data.layouts import WHOLE
+
+    sets, here = [name] if name in WHOLE else data_set(name).made_of, 0
+    for one in sets:
+        with suppress(UserError):
+            here += len(find_volumes(one)[1])
+    return (here, sum(WHOLE[one] for one in sets)) if here else None
 
 
 def open_shelf(name: str, mirror=None):

@@ -1,13 +1,17 @@
 """What a run would cost: from measured runs, else from multiply-accumulates; which of the two is always said."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from statistics import mean
 
 from covidseg import papers
+from covidseg.data.datasets import volumes_here
 
 PLACE = ("model", "variant", "dataset", "fold", "seed", "budget")
 CHANGES = ("recipe", "epochs", "size")
+# Seconds beside the training, which alone a record's cost counts. Measured on one thread:
+START = 8.0  # imports, the network, the cases, the notebook's kernel
+SCORING = 0.3  # a slice of 512 x 512 by every protocol, under both rules to choose an epoch
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Cost:
 
 
 def estimate(run: dict, records: list[dict]) -> Cost:
-    """The cost of one run of ``40_train_one``, given as its parameters.
+    """The cost of one run of ``40_train_one``, given as its parameters: training, and what comes before and after.
 
     Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: runs of the same
     task there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only, for a GPU has no
@@ -30,10 +34,17 @@ def estimate(run: dict, records: list[dict]) -> Cost:
     device = run.get("device", "cpu")
     changes = {name: run[name] for name in CHANGES if run.get(name)}
     known = None if changes else _from_records(run, records, device)  # a standard run's record tells nothing of another
-    if known or device != "cpu":
-        return known or Cost(None, f"unknown: no run on {device} has been measured yet")
-    task = trial(*(run[name] for name in PLACE), **changes).task
-    return Cost(task.effort() / task.macs_per_second, "estimated from MACs x slices, one CPU thread")
+    if not known and device != "cpu":
+        return Cost(None, f"unknown: no run on {device} has been measured yet")
+    asked = trial(*(run[name] for name in PLACE), **changes)
+    here, whole = volumes_here(run["dataset"]) or (1, 1)
+    area = (asked.data_options.get("size", 512) / 512) ** 2
+    around = START + SCORING * asked.sizes.val_cases * here / whole * area
+    if known:
+        return replace(known, seconds=known.seconds + around)
+    seconds = asked.task.effort() / asked.task.macs_per_second * here / whole
+    part = "" if here == whole else f", {here} of {whole} volumes"
+    return Cost(seconds + around, f"estimated from MACs x slices{part}, one CPU thread")
 
 
 def _from_records(run: dict, records: list[dict], device: str) -> Cost | None:
