@@ -15,7 +15,7 @@ from covidseg.runs import costs
 from covidseg.runs.costs import SCORING, START, Cost, estimate, in_time, total
 from covidseg.runs.record import load_record
 from covidseg.runs.trial import Trial
-from covidseg.tables import compare, list_tables, load_table
+from covidseg.tables import command, compare, list_tables, load_table
 from covidseg.tables import text as show
 
 RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}
@@ -172,6 +172,18 @@ def test_a_phantom_number_never_stands_without_the_word(form):
     if form is not show.as_csv:
         columns = next(line for line in text.splitlines() if "paper" in line and "diff" in line)
         assert columns.count("phantom") == 5  # one per metric
+
+
+def test_an_empty_table_tells_where_its_rows_have_records_and_the_told_line_shows_them(capsys, tmp_path, monkeypatch):
+    short = [toy_record("SB", seed=seed) | {"changed": {"epochs": 20}} for seed in (0, 1)]
+    text = show.as_text(compare(load_table("miniseg/table2"), short))
+    told = "covidseg report miniseg/table2 --data phantom --budget lesson -p epochs=20"
+    assert f"`{told}`: 2" in text and "  0/5" in text
+    monkeypatch.setattr(command, "find_all_records", lambda: short)
+    assert main(told.split()[1:]) in (0, None)
+    assert "  2/3" in capsys.readouterr().out
+    full = show.as_text(compare(load_table("miniseg/table2"), [toy_record("SB"), *short]))
+    assert "of others there are" not in full, "a table with runs does not point elsewhere"
 
 
 def test_the_text_names_runs_spread_difference_and_what_is_missing():

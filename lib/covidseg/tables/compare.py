@@ -48,6 +48,7 @@ class Comparison:
 
     left_out : number of records of another recipe, which would not compare; older : of runs that were done again later
     changed : parameters in which these runs depart from their budget's standard, such as {"recipe": "short"}
+    elsewhere : options of ``covidseg report`` -> number of this table's records that they would show
     """
 
     table: Table
@@ -58,6 +59,7 @@ class Comparison:
     lines: list[Line]
     left_out: int
     older: int
+    elsewhere: dict[str, int]
 
     @property
     def missing(self) -> list[dict]:
@@ -108,7 +110,9 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
     expected = [run | choice.changed for run in table.runs(choice.data, budget=choice.budget)]
     lines = [_line(table, row, alike, expected, choice.selection) for row in table.rows]
     older = len(alike) - len({_place(_identity(record)) for record in alike})
-    return Comparison(table, **vars(choice), lines=lines, left_out=len(chosen) - len(alike), older=older)
+    others = Counter(_options(record) for record in records if not choice.holds(record))
+    left_out = len(chosen) - len(alike)
+    return Comparison(table, **vars(choice), lines=lines, left_out=left_out, older=older, elsewhere=dict(others))
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,12 @@ def _identity(record: dict) -> dict:
     """A record's run, as parameters of 40_train_one."""
     names = {name: record[name] for name in ("model", "variant", "seed", "budget")}
     return names | {"dataset": record["data"]["name"], "fold": record["data"]["fold"]}
+
+
+def _options(record: dict) -> str:
+    """The words that make ``covidseg report`` show a record."""
+    changed = "".join(f" -p {name}={value}" for name, value in record["changed"].items())
+    return f"--data {record['data']['name']} --budget {record['budget']}{changed}"
 
 
 def _place(run: dict) -> tuple:

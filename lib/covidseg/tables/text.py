@@ -22,7 +22,9 @@ def as_text(comparison: Comparison, costs: list[Cost] | None = None) -> str:
     grid = [groups, heads, *(_cells(comparison, line) for line in comparison.lines)]
     widths = [max(len(row[k]) for row in grid) for k in range(len(heads))]
     table = ["  ".join(_padded(row, widths)).rstrip() for row in grid]
-    return "\n".join([*caption(comparison), "", *table, "", *_missing(comparison, costs or [])])
+    return "\n".join(
+        [*caption(comparison), "", *table, "", *_elsewhere(comparison), *_missing(comparison, costs or [])]
+    )
 
 
 def _padded(row: list[str], widths: list[int]) -> list[str]:
@@ -104,6 +106,15 @@ def _triple(cell: Cell, digits: int) -> tuple[str, str, str]:
 
 def _number(value: float, digits: int, sign: str = "") -> str:
     return "-" if value != value else f"{value:{sign}.{digits}f}"
+
+
+def _elsewhere(comparison: Comparison) -> list[str]:
+    """Of a table without any run: where records of its rows are, and how to see them."""
+    if comparison.records or not comparison.elsewhere:
+        return []
+    most = sorted(comparison.elsewhere.items(), key=lambda item: -item[1])
+    ways = [f"  `covidseg report {comparison.table.name} {options}`: {count}" for options, count in most]
+    return ["No record is of these runs; of others there are:", *ways, ""]
 
 
 def _missing(comparison: Comparison, costs: list[Cost]) -> list[str]:
