@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from covidseg.errors import UserError
@@ -61,6 +62,9 @@ def profile_model(model: nn.Module, input_shape: tuple[int, ...] = (3, 512, 512)
     Raises UserError where the network refuses the shape.
     """
     ghost = deepcopy(model).to("meta").train()
+    for module in ghost.modules():
+        if isinstance(module, _BatchNorm):
+            module.forward = _same  # counts nothing, and takes half of the time without memory
     with FlopCounterMode(display=False) as counter:
         try:
             ghost(torch.empty(SAMPLES, *input_shape, device="meta"))
@@ -72,6 +76,10 @@ def profile_model(model: nn.Module, input_shape: tuple[int, ...] = (3, 512, 512)
     modules = {name: _group(name, module, flops) for name, module in ghost.named_modules()}
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Profile(_numel(model), trainable, _macs(counter.get_total_flops()), tuple(input_shape), modules)
+
+
+def _same(x: torch.Tensor) -> torch.Tensor:
+    return x
 
 
 def _group(name: str, module: nn.Module, flops: dict[str, int]) -> Group:
