@@ -777,11 +777,11 @@ def test_what_is_no_schedulers_address_is_refused_without_trying_it(address):
         cluster.connect(scheduler=address).__enter__()
 
 
-KILLS = 20
+KILLS = int(os.environ.get("COVIDSEG_KILLS", "8"))  # 20 took 70 of the 900 s that all tests may take
 
 
 @pytest.mark.timeout(900)
-def test_twenty_random_sigkills_lose_no_run_and_leave_none_half_done(tmp_path, notebook):
+def test_random_sigkills_lose_no_run_and_leave_none_half_done(tmp_path, notebook):
     """Any process of the batch may be the victim: itself, a worker, a run, an executor, a kernel."""
     seeds = list(range(1, 9))
     path, out = grid_file(tmp_path, {"notebook": str(notebook), "grid": {"seed": seeds}}), tmp_path / "out"
