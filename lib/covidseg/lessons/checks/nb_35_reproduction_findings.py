@@ -1,0 +1,53 @@
+"""Checks for 35_reproduction_findings: what a table implies, its unit, and whose value is the best."""
+
+from itertools import product
+
+UNITS = (1e6, 1.024e6, 2**20)
+
+
+def _bounds(answer) -> str:
+    low, high = map(float, answer)
+    if abs(low - 0.7) < 1e-6:
+        return (
+            "The smaller of the two means is no lower end: cases with high sensitivity may be those of low precision."
+        )
+    if abs(high - 0.7875) < 1e-3:
+        return "That is the harmonic mean of the two means; the mean of the cases' harmonic means may lie above it."
+    if not abs(low - 0.6) < 1e-6:
+        return f"The lower end is not {low:g}: of each case min(S, P) is at least S + P - 1, which is linear."
+    if not abs(high - 0.8) < 1e-6:
+        return f"The upper end is not {high:g}: of each case the harmonic mean is at most (S + P) / 2."
+    return ""
+
+
+def _unit(answer) -> str:
+    counts = (15_904_066, 12_795_394, 47_433_411, 2_313_972)
+    for unit, digits in product(UNITS, (1, 2, 3)):
+        pairs = [(count, f"{count / unit:.{digits}f}") for count in counts]
+        fits = [u for u in UNITS if all(f"{count / u:.{digits}f}" == text for count, text in pairs)]
+        given = answer(list(pairs))
+        if given is None or float(given) not in fits:
+            return f"For {pairs[0]} and three more it answers {given}; {unit:g} is right."
+    mixed = [(counts[0], f"{counts[0] / 1e6:.2f}"), (counts[2], f"{counts[2] / 2**20:.2f}")]
+    if answer(list(mixed)) is not None:
+        return f"No one unit fits {mixed}: the answer is None, and you give {answer(list(mixed))}."
+    return ""
+
+
+def _best(answer) -> str:
+    rows = [
+        {"method": "A", "dsc": 70.0, "hd": 9.0, "p9_hd": 12.0, "miou": 80.0},
+        {"method": "B", "dsc": 71.0, "hd": 8.0, "p9_hd": 12.0, "miou": 79.0},
+        {"method": "C", "dsc": 71.0, "hd": 11.0, "p9_hd": 15.0, "miou": 78.0},
+    ]
+    for name, expected in (("A", ["miou"]), ("B", ["hd"]), ("C", [])):
+        given = answer([dict(row) for row in rows], name)
+        given = [] if given is None else [column for column in given if column != "method"]
+        if "dsc" in given:
+            return "B and C share the largest dsc: a tie is nobody's best."
+        if sorted(given) != expected:
+            return f"For {name} of a small table you name {given}; the best of its own are {expected}."
+    return ""
+
+
+CHECKS = {1: _bounds, 2: _unit, 3: _best}
