@@ -10,12 +10,13 @@ Weights = Annotated[
     str | None, typer.Option(help="P9 (its folds averaged), P9-3 (one), phantom, ...; a checkpoint or run folder")
 ]
 LungMask = Annotated[Path | None, typer.Option(help="lung mask on the scan's grid; nothing is predicted outside")]
+Truth = Annotated[Path | None, typer.Option(help="an expert's mask on the scan's grid, shown and scored beside")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Intensity = Annotated[str, typer.Option(help="what the values are: auto, HU, grey (0..255), HU+1024")]
 Series = Annotated[str | None, typer.Option(help="of a DICOM folder with several: part of its number, name or UID")]
 Fill = Annotated[float | None, typer.Option(help="value for voxels that are NaN or infinite, e.g. -1024")]
-Resample = Annotated[bool, typer.Option("--resample-mask", help="nearest voxels of a lung mask on another grid")]
+Resample = Annotated[bool, typer.Option("--resample-mask", help="nearest voxels of a mask on another grid")]
 Force = Annotated[bool, typer.Option("--force", help="replace files that exist")]
 
 
@@ -28,6 +29,7 @@ def predict(
     out: Out,
     weights: Weights = None,
     lung_mask: LungMask = None,
+    truth: Truth = None,
     json: Json = False,
     device: Device = "auto",
     intensity: Intensity = "auto",
@@ -49,7 +51,7 @@ def predict(
     """
     from covidseg.scans.segment import segment_scan
 
-    settings = dict(weights=weights, lung_mask=lung_mask, device=device, intensity=intensity, force=force)
+    settings = dict(weights=weights, lung_mask=lung_mask, truth=truth, device=device, intensity=intensity, force=force)
     settings |= dict(series=series, fill=fill, resample_mask=resample_mask)
     report = segment_scan(scan, out, **settings)
     typer.echo(report.json() if json else "\n".join(report.lines()))
