@@ -38,16 +38,18 @@ def predict(
     resample_mask: Resample = False,
     force: Force = False,
 ) -> None:
-    """Segment the infection in SCAN; write its mask, a CSV of the slices and a picture.
+    """Segment the infection in SCAN; write its mask, a report to read, a picture and a table.
 
-    The mask has the shape and affine of SCAN. Beside OUT.nii.gz go OUT_slices.csv (infected area of each slice) and
-    OUT_overlay.png (the most affected slices). Without --weights those of a paper's authors are used that
-    fit the scan (whole slices, or cut to the lungs) if they are on this machine, else the bundled ones, trained on
-    phantoms; the choice and its reason are printed. For teaching and research, not for diagnosis.
+    OUT.nii.gz, the mask, has the shape and affine of SCAN. Beside it go OUT_report.html (open it in a browser: result,
+    pictures, how it was made), OUT_overlay.png (the most affected slices, plain beside painted) and OUT_slices.csv
+    (infected area of each slice). Without --weights those of a paper's authors are used that fit the scan (whole
+    slices, or cut to the lungs) if they are on this machine, else the bundled ones, trained on phantoms; the choice
+    and its reason are printed. For teaching and research, not for diagnosis.
 
     \b
-    Example: covidseg predict chest.nii.gz -o mask.nii.gz
-             covidseg predict dicom_folder -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
+    Example: covidseg predict dicom_folder -o chest.nii.gz
+             covidseg predict chest.nii.gz -o mask.nii.gz --weights runs/mine --truth drawn.nii.gz
+             covidseg predict chest.nii.gz -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
     """
     from covidseg.scans.segment import segment_scan
 
