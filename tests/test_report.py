@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -16,11 +17,11 @@ from covidseg.cli import app
 from covidseg.data.transforms import Preprocessing, to_grey
 from covidseg.metrics import dice
 from covidseg.nn.weights import LoadedWeights
-from covidseg.scans.findings import measure
+from covidseg.scans.findings import LungFinding, measure
 from covidseg.scans.page import About, page_html
 from covidseg.scans.panels import OUTLINE, Result, at_least, crop, key, outlined, panels
 from covidseg.scans.segment import segment_scan
-from covidseg.scans.severity import GRADES, LungShare, severity
+from covidseg.scans.severity import GRADES, severity
 from covidseg.scans.sheet import write_sheet
 from covidseg.scans.truth import compare, infection_of
 from covidseg.show.pictures import FALSE_ALARM, HIT, MISS, OUTCOMES, rgb
@@ -174,10 +175,8 @@ def test_the_grade_is_the_quarter_that_the_share_lies_in():
 
 
 def test_severity_names_the_worse_lung_and_nothing_without_a_mask():
-    lungs = [LungShare("right lung", 900.0, 90.0, 0.1), LungShare("left lung", 800.0, 240.0, 0.3)]
-    assert (
-        severity(0.194, lungs).line() == "19.4% of the lungs, grade CT-1 of CT-0 to CT-4, most in the left lung (30.0%)"
-    )
+    lungs = [LungFinding("right", 900.0, 90.0, 0.1), LungFinding("left", 800.0, 240.0, 0.3)]
+    assert severity(0.194, lungs).line() == "19.4% of the lungs, grade CT-1 of CT-0 to CT-4, most in the left (30.0%)"
     assert severity(None) is None and list(GRADES.values()) == sorted(GRADES.values())
     with pytest.raises(ValueError, match="1.2"):
         severity(1.2)
@@ -287,9 +286,11 @@ def test_a_file_name_cannot_write_into_the_report():
 
 def test_each_lung_has_its_line_where_they_are_told_apart():
     volume, mask = patient()
-    lungs = [LungShare("right lung", 1234.0, 12.3, 0.01), LungShare("left lung", None, None, 0.5)]
-    words = dict(severity=severity(0.2, lungs), lungs=lungs)
-    text = " ".join(Page(page_html(result(volume, mask), About("t", "s", "n", {}, **words))).text.split())
+    lungs = [LungFinding("right", 1234.0, 12.3, 0.01), LungFinding("left", None, None, 0.5)]
+    seen = result(volume, mask)
+    seen = replace(seen, findings=replace(seen.findings, lungs=tuple(lungs)))
+    about = About("t", "s", "n", {}, severity=severity(0.2, lungs))
+    text = " ".join(Page(page_html(seen, about)).text.split())
     assert "right lung 1,234 12.3 1.0 % left lung ? ? 50.0 %" in text
 
 

@@ -130,28 +130,35 @@ def own_sets(
         more = f" ({len(bad)} troubles in all: `covidseg data check {own.options()}`)" if len(bad) > 1 else ""
         raise UserError(f"{bad[0].file} {bad[0].says}{more}")
     taken = {name: list(range(len(look.numbers[name]))) if all_slices else look.infected[name] for name in look.volumes}
+    held_out = _held_out(own, look, taken, fold)
+    shelf = Shelf(look.volumes.values(), partial(_open, own))
+
+    def part(split: str, held: bool) -> CaseDataset:
+        names = [n for n, slices in taken.items() if slices and (look.volumes[n].patient in held_out) == held]
+        places: dict = {n: (n, None) for n in names}
+        if not volumes:
+            places = {f"{n}_{look.numbers[n][z]:04d}": (n, z) for n in names for z in taken[n]}
+        return _set(shelf, places, split, fold)
+
+    return part("train", False), part("val", True)
+
+
+def _held_out(own: OwnData, look: Look, taken: Mapping[str, list[int]], fold: int) -> set[str]:
+    """The patients of one fold, of those with any slice to learn from."""
     weights: dict[str, int] = {}
     for name, slices in taken.items():
-        patient = look.volumes[name].patient
-        weights[patient] = weights.get(patient, 0) + len(slices)
-    folds = deal({patient: weight for patient, weight in weights.items() if weight})
+        if slices:
+            patient = look.volumes[name].patient
+            weights[patient] = weights.get(patient, 0) + len(slices)
+    folds = deal(weights)
     if len(folds) < 2:
-        marked = "infected slices" if not all_slices else "slices"
         raise UserError(
-            f"{own.images} has {marked} of {len(folds)} patient(s); at least 2 are needed, one of them to validate on."
+            f"{own.images} has slices to learn from of {len(folds)} patient(s); at least 2 are needed, one of them to "
+            "validate on."
         )
     if not 1 <= fold <= len(folds):
         raise UserError(f"fold={fold}: {len(weights)} patients make folds 1 to {len(folds)}.")
-    held_out = set(folds[fold - 1])
-    shelf = Shelf(look.volumes.values(), partial(_open, own))
-    sets = []
-    for split, held in (("train", False), ("val", True)):
-        names = [n for n, slices in taken.items() if slices and (look.volumes[n].patient in held_out) == held]
-        places = {f"{n}_{look.numbers[n][z]:04d}": (n, z) for n in names for z in taken[n]}
-        if volumes:
-            places = {n: (n, None) for n in names}
-        sets.append(_set(shelf, places, split, fold))
-    return sets[0], sets[1]
+    return set(folds[fold - 1])
 
 
 def _set(shelf: Shelf, places: Mapping[str, tuple[str, int | None]], split: str, fold: int) -> CaseDataset:

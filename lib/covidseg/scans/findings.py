@@ -21,12 +21,29 @@ class SliceFinding:
 
 
 @dataclass(frozen=True)
+class LungFinding:
+    """One lung, "right" or "left" of the patient: its volume, and the infection in it."""
+
+    side: str
+    volume_ml: float | None
+    infected_ml: float | None
+    infected_share: float  # 0..1 of the lung's voxels
+
+    def line(self) -> str:
+        """'right 12.3% of 2,041 ml'."""
+        return f"{self.side} {self.infected_share:.1%}" + (
+            "" if self.volume_ml is None else f" of {self.volume_ml:,.0f} ml"
+        )
+
+
+@dataclass(frozen=True)
 class Findings:
     """The slices and their sums."""
 
     slices: tuple[SliceFinding, ...]
     volume_ml: float | None
     lung_share: float | None
+    lungs: tuple[LungFinding, ...] = ()  # right and left, where they are told apart
 
     @property
     def infected(self) -> tuple[SliceFinding, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from covidseg import __version__
 from covidseg.scans.panels import Result, key, panels
-from covidseg.scans.severity import DEFINITION, LIMITS, LungShare, Severity
+from covidseg.scans.severity import DEFINITION, LIMITS, Severity
 from covidseg.text import one_line
 
 __all__ = ["About", "page_html", "write_page"]
@@ -31,7 +31,6 @@ class About:
     notice: str
     made: Mapping[str, str]
     warnings: Sequence[str] = ()
-    lungs: Sequence[LungShare] = ()
     severity: Severity | None = None
     agreement: str = ""
 
@@ -54,6 +53,7 @@ def page_html(result: Result, about: About) -> str:
     found = result.findings
     return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         about=about,
+        lungs=found.lungs,
         version=__version__,
         tiles=_tiles(result, about),
         infected=bool(found.infected),

@@ -16,7 +16,7 @@ from covidseg.scans.outputs import Outputs, staged
 from covidseg.scans.page import About, write_page
 from covidseg.scans.panels import Result
 from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
-from covidseg.scans.severity import LungShare, Severity, severity
+from covidseg.scans.severity import Severity, severity
 from covidseg.scans.sheet import write_sheet
 from covidseg.scans.truth import Comparison, compare, infection_of
 from covidseg.scans.view import view_of
@@ -42,13 +42,12 @@ class ScanReport:
     agreement: Agreement | None = None  # where several networks answered together
     warnings: tuple[str, ...] = ()  # what may make the numbers wrong
     lung: np.ndarray | None = None  # where the lungs are, if that was told or found
-    lungs: tuple[LungShare, ...] = ()  # each lung by itself, where they are told apart
     truth: np.ndarray | None = None  # an expert's infection
     comparison: Comparison | None = None  # of the mask with it
 
     @property
     def severity(self) -> Severity | None:
-        return severity(self.findings.lung_share, self.lungs)
+        return severity(self.findings.lung_share, self.findings.lungs)
 
     def lines(self) -> list[str]:
         """For people: no name from a disk breaks a line or speaks to the terminal."""
@@ -98,7 +97,6 @@ class ScanReport:
                 "infected_share_of_lung": self.findings.lung_share,
                 "agreement": None if self.agreement is None else asdict(self.agreement),
                 "grade": None if self.severity is None else self.severity.grade,
-                "lungs": [asdict(lung) for lung in self.lungs],
                 "dice": None if self.comparison is None else self.comparison.dice,
             },
             slices=[asdict(s) | self._dice(s.index) for s in self.findings.slices],
@@ -230,7 +228,7 @@ def _pictures(files: Outputs, report: ScanReport) -> None:
         "licence of its weights": weights.licence,
         "program": f"covidseg {__version__}",
     }
-    about = dict(warnings=report.warnings, lungs=report.lungs, severity=report.severity)
+    about = dict(warnings=report.warnings, severity=report.severity)
     about["agreement"] = report.agreement.line() if report.agreement else ""
     name = f"Predicted infection in {Path(scan.path).name}"
     write_page(files.report, result, About(name, summary(report.findings), NOTICE, made, **about))

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["DEFINITION", "GRADES", "LIMITS", "LungShare", "Severity", "severity"]
+from covidseg.scans.findings import LungFinding
+
+__all__ = ["DEFINITION", "GRADES", "LIMITS", "Severity", "severity"]
 
 # largest share that a grade still holds; the grades of MosMedData (Morozov et al. 2020, arXiv 2005.06465)
 GRADES = {"CT-0": 0.0, "CT-1": 0.25, "CT-2": 0.5, "CT-3": 0.75, "CT-4": 1.0}
@@ -20,22 +22,12 @@ LIMITS = (
 
 
 @dataclass(frozen=True)
-class LungShare:
-    """One lung: name ("right lung" is the patient's, on the left of the picture), ml where known, share 0..1."""
-
-    name: str
-    lung_ml: float | None
-    infected_ml: float | None
-    share: float
-
-
-@dataclass(frozen=True)
 class Severity:
     """share : of both lungs, 0..1; grade : a name in GRADES; worst : the lung with the larger share, where known"""
 
     share: float
     grade: str
-    worst: LungShare | None = None
+    worst: LungFinding | None = None
 
     def line(self) -> str:
         """For people.
@@ -43,11 +35,13 @@ class Severity:
         >>> severity(0.26).line()
         '26.0% of the lungs, grade CT-2 of CT-0 to CT-4'
         """
-        worst = f", most in the {self.worst.name} ({self.worst.share:.1%})" if self.worst and self.share else ""
+        worst = (
+            f", most in the {self.worst.side} ({self.worst.infected_share:.1%})" if self.worst and self.share else ""
+        )
         return f"{self.share:.1%} of the lungs, grade {self.grade} of CT-0 to CT-4{worst}"
 
 
-def severity(share: float | None, lungs: Sequence[LungShare] = ()) -> Severity | None:
+def severity(share: float | None, lungs: Sequence[LungFinding] = ()) -> Severity | None:
     """The grade of a share of both lungs, 0..1; None where no lung mask tells it. See DEFINITION and LIMITS.
 
     >>> [severity(share).grade for share in (0, 0.001, 0.25, 0.5, 0.76)]
@@ -58,4 +52,4 @@ def severity(share: float | None, lungs: Sequence[LungShare] = ()) -> Severity |
     if not 0 <= share <= 1:
         raise ValueError(f"a share of the lungs is 0 to 1, not {share}")
     grade = next(name for name, most in GRADES.items() if share <= most)
-    return Severity(float(share), grade, max(lungs, key=lambda lung: lung.share) if lungs else None)
+    return Severity(float(share), grade, max(lungs, key=lambda lung: lung.infected_share) if lungs else None)
