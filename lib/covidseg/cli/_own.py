@@ -49,7 +49,7 @@ def print_look(own: "OwnData", echo: Callable[[str], None]) -> None:
         echo(one_line(line))
     for trouble in look.troubles:
         echo(one_line(f"{'PROBLEM' if trouble.fatal else 'note   '}  {trouble.file} {trouble.says}"))
-    people = len({volume.patient for volume in look.volumes.values()})
+    people = len({look.volumes[name].patient for name in look.infected})
     slices = sum(map(len, look.infected.values()))
     echo(f"{len(look.infected)} scans of {people} patients can be used, with {slices} infected slices.")
     if look.fatal:
