@@ -5,6 +5,8 @@ import pytest
 
 from covidseg.data.own import deal
 from covidseg.lesson import judge
+from covidseg.lessons import read, resolve
+from covidseg.lessons.exercises import find_exercises
 
 
 def said(exercise, answer):
@@ -37,6 +39,14 @@ def grid(scan_shape, scan, mask_shape, mask):
 @pytest.mark.parametrize("n, answer", [(1, shares), (1, by_hand), (2, grid), (3, lambda s, k: deal(s, k))])
 def test_a_right_answer_passes(n, answer):
     assert said(n, answer) == ""
+
+
+def test_the_solutions_in_the_notebook_pass():
+    (path,) = resolve(["42_segment_your_ct"])
+    for exercise in find_exercises(read(path), path.stem):
+        names = {"np": np}
+        exec(exercise.code, names)
+        assert said(exercise.number, names["answer"]) == ""
 
 
 WRONG_SHARES = [
