@@ -81,6 +81,8 @@ def _tiles(result: Result, about: About) -> list[tuple[str, str]]:
     """The numbers that come first, each with its meaning."""
     found = result.findings
     tiles = [(f"{len(found.infected)} of {len(found.slices)}", "slices with infection")]
+    if len(found.slices) == 1:
+        tiles = [(f"{found.slices[0].pixels:,}", "pixels with infection")]
     if found.volume_ml is not None:
         tiles.append((f"{_ml(found.volume_ml)} ml", "predicted infection"))
     if about.severity is not None:
