@@ -90,7 +90,7 @@ def train(
     from covidseg.training.task import Task
 
     # torchrun starts the same command in every process; only the first may speak
-    say = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
+    tell = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
     changes = {"epochs": epochs, "batch": batch, "lr": lr}
     chosen = papers.recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
     if (out / "last.pt").exists() and not resume:
@@ -112,7 +112,7 @@ def train(
     _follows(paper, task, chosen, variant or model)
     network = _network(model, options, seed)
     if own:
-        train_set, val_set = _own_sets(own, fold, task, all_slices, say)
+        train_set, val_set = _own_sets(own, fold, task, all_slices, tell)
     else:
         train_set, val_set = _sets(dataset, fold, chosen, cases, task)
     history = run(
@@ -130,11 +130,11 @@ def train(
         compile=compile,
         micro_batch=micro_batch,
         checkpoint_every=checkpoint_every,
-        report=lambda row: say(describe(row)),
+        report=lambda row: tell(describe(row)),
     )
     for line in history.lines():
-        say(line)
-    say(f"{out}: last.pt, best.pt, curves.csv, run.json (`covidseg predict SCAN -o OUT --weights {out}` uses them)")
+        tell(line)
+    tell(f"{out}: last.pt, best.pt, curves.csv, run.json (`covidseg predict SCAN -o OUT --weights {out}` uses them)")
 
 
 def _follows(paper, task, recipe, who) -> None:
@@ -165,7 +165,7 @@ def _sets(dataset, fold, recipe, cases, task) -> tuple:
     return tuple(load_dataset(dataset, split, fold or None, **size) for split, size in zip(splits, sizes, strict=True))
 
 
-def _own_sets(own, fold, task, all_slices, say) -> tuple:
+def _own_sets(own, fold, task, all_slices, tell) -> tuple:
     """Training and validation cases of your own scans."""
     from covidseg.data.own import own_sets
     from covidseg.errors import UserError
@@ -176,7 +176,7 @@ def _own_sets(own, fold, task, all_slices, say) -> tuple:
         )
     sets = own_sets(own, fold, volumes="volumes" in task.needs, all_slices=all_slices)
     for verb, cases in zip(("train", "validate"), sets, strict=True):
-        say(f"{len(cases)} cases of {len(set(cases.patients))} patients {verb}")
+        tell(f"{len(cases)} cases of {len(set(cases.patients))} patients {verb}")
     return sets
 
 

@@ -116,12 +116,8 @@ def patients_to_folds(answer) -> str:
         if len(folds) != count:
             return f"{n} patients in {count} folds: you return {len(folds)} folds."
         dealt = [patient for fold in folds for patient in fold]
-        if strangers := set(map(str, dealt)) - set(slices):
-            return f"{sorted(strangers)[0]!r} is no patient: deal names, each whole."
-        if twice := [patient for patient in slices if dealt.count(patient) > 1]:
-            return f"{twice[0]!r} is in two places: then one fold is scored on whom another has seen."
-        if lost := [patient for patient in slices if patient not in dealt]:
-            return f"{lost[0]!r} is in no fold."
+        if complaint := _not_whole(dealt, slices):
+            return complaint
         sums = [sum(slices[patient] for patient in fold) for fold in folds]
         if min(sums) == 0:
             return f"{n} patients in {count} folds: one fold is empty."
@@ -131,6 +127,16 @@ def patients_to_folds(answer) -> str:
                 f"{max(slices.values())}: give each patient to the lightest fold."
             )
     return ""
+
+
+def _not_whole(dealt: list, slices: dict) -> str:
+    """What is wrong with who was dealt: each name once."""
+    if strangers := set(map(str, dealt)) - set(slices):
+        return f"{sorted(strangers)[0]!r} is no patient: deal names, each whole."
+    if twice := [patient for patient in slices if dealt.count(patient) > 1]:
+        return f"{twice[0]!r} is in two places: then one fold is scored on whom another has seen."
+    lost = [patient for patient in slices if patient not in dealt]
+    return f"{lost[0]!r} is in no fold." if lost else ""
 
 
 CHECKS = {1: share_of_each_lung, 2: lies_on_the_grid, 3: patients_to_folds}
