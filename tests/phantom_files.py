@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from covidseg.errors import UserError, unknown_name
+from covidseg.lessons.your_files import write_nifti as _save
 from covidseg.phantom.chest import Phantom, phantom_slice, phantom_volume
 
 # HU shown as black .. white. The first is how P20's Radiopaedia volumes were published (Ma et al. 2020); the second
@@ -38,28 +39,6 @@ def write_phantoms(
     root = Path(root)
     _LAYOUTS[layout](root, n, size, slices, seed)
     return root
-
-
-def _save(path: Path, upright: np.ndarray, spacing, axes: str = "LPS") -> None:
-    """(H, W, D) upright -> NIfTI whose array axes point where `axes` says, with the affine that tells so.
-
-    Upright rows run to the back (P), columns to the left (L), slices to the head (S).
-    """
-    import nibabel
-
-    voxels = np.swapaxes(upright, 0, 1)  # column, row, slice = L, P, S
-    steps = np.array([spacing[1], spacing[0], spacing[2]], float)
-    affine = np.diag([-steps[0], -steps[1], steps[2], 1.0])  # NIfTI's world is R, A, S
-    affine[:3, 3] = -affine[:3, :3] @ (np.array(voxels.shape) - 1) / 2
-    for axis, (have, want) in enumerate(zip("LPS", axes, strict=True)):
-        if have != want:
-            voxels = np.flip(voxels, axis)
-            affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
-            affine[:3, axis] *= -1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(np.ascontiguousarray(voxels), affine)
-    image.header.set_xyzt_units("mm")
-    nibabel.save(image, path)
 
 
 def _grey(hu: np.ndarray, window: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import covidseg
 from covidseg import inference
 from covidseg.cli import app
-from covidseg.data.transforms import LUNG, Preprocessing
+from covidseg.data.transforms import Preprocessing
 from covidseg.ensemble import together
 from covidseg.errors import UserError
 from covidseg.nn.weights import LoadedWeights, save_weights
@@ -256,7 +256,7 @@ def test_the_command_writes_mask_table_and_picture_and_says_what_it_used(tmp_pat
     assert done.exit_code == 0, done.output
     assert "tiny" in done.output and "MIT" in done.output and done.output.count("Not a medical device") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "chest.nii.gz", "mask.nii.gz", "mask_overlay.png", "mask_slices.csv", "tiny.pt",
+        "chest.nii.gz", "mask.nii.gz", "mask_overlay.png", "mask_report.html", "mask_slices.csv", "tiny.pt",
     ]  # fmt: skip
     header, *rows = table(tmp_path / "mask_slices.csv")
     assert header[0] == "slice" and "no lung mask" in header[3] and [row[0] for row in rows] == ["0", "1", "2"]
@@ -332,50 +332,6 @@ def test_the_memory_format_does_not_change_the_mask(threads, monkeypatch):
     got = covidseg.predict(net, image, pp)
     margin = (expected[0, 1] - expected[0, 0]).abs().numpy()
     assert np.array_equal(got[margin > 1e-3], expected.argmax(1)[0].numpy()[margin > 1e-3])
-
-
-def test_the_overlay_shows_hu_and_grey_alike(tmp_path):
-    from covidseg.data.transforms import to_grey
-    from covidseg.scans.sheet import write_sheet
-
-    hu, mask = half_bright(), (half_bright() > 0).astype(np.uint8)
-    found, look = measure(mask, (1, 1, 1)), dict(title="t", footer="f", window=LUNG, spacing=(1, 1, 1))
-    write_sheet(tmp_path / "hu.png", hu, mask, found, intensity="HU", **look)
-    write_sheet(tmp_path / "grey.png", 255 * to_grey(hu, "HU"), mask, found, intensity="grey", **look)
-    assert (tmp_path / "hu.png").read_bytes() == (tmp_path / "grey.png").read_bytes()
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_every_predicted_pixel_of_a_shown_slice_lies_in_the_picture(seed):
-    from covidseg.scans.sheet import crop
-
-    rng = np.random.default_rng(seed)
-    volume = np.full((60, 70, 4), -1000, np.int16)
-    top, left = rng.integers(0, 40, 2)
-    volume[top : top + 20, left : left + 20] = 60  # the patient, or a vessel that is the densest thing of a crop
-    mask = (rng.random(volume.shape) < 0.001).astype(np.uint8)
-    mask[rng.integers(60), rng.integers(70), 2] = 1
-    shown = [0, 2]
-    rows, columns = crop(volume, mask, shown, "HU", LUNG)
-    assert mask[rows, columns][:, :, shown].sum() == mask[:, :, shown].sum() > 0
-    assert (volume[rows, columns, 0] == 60).sum() == 400
-
-
-def test_infection_beside_the_densest_object_is_painted(tmp_path):
-    from PIL import Image
-
-    from covidseg.scans.sheet import write_sheet
-
-    volume = np.full((64, 64, 1), -700, np.int16)
-    volume[8:24, 8:24] = 300
-    mask = np.zeros(volume.shape, np.uint8)
-    mask[50:62, 50:62] = 1
-    look = dict(title="t", footer="f", window=LUNG, spacing=(1, 1, 1), intensity="HU")
-    pictures = []
-    for marked in (mask, 0 * mask):
-        write_sheet(tmp_path / "s.png", volume, marked, measure(mask, (1, 1, 1)), **look)
-        pictures.append(np.asarray(Image.open(tmp_path / "s.png").convert("RGB")).astype(int))
-    assert (abs(pictures[0] - pictures[1]).max(2) > 20).sum() > 144  # twelve by twelve pixels, magnified
 
 
 # ---------------------------------------------------------------------------------------------- real weights

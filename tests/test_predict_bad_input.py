@@ -372,9 +372,9 @@ def test_a_read_only_folder_is_refused(refused, scan, tmp_path):
     assert "locked" in refused(scan, out="locked/mask.nii.gz")
 
 
-@pytest.mark.parametrize("step", ["write_mask", "write_csv", "write_sheet"])
+@pytest.mark.parametrize("step", ["write_mask", "write_csv", "write_sheet", "write_page"])
 def test_a_full_disk_leaves_the_old_files_whole_and_no_new_ones(refused, scan, tmp_path, monkeypatch, step):
-    for name in ("mask.nii.gz", "mask_slices.csv", "mask_overlay.png"):
+    for name in ("mask.nii.gz", "mask_slices.csv", "mask_overlay.png", "mask_report.html"):
         (tmp_path / name).write_text("old")  # `refused` compares the folder before and after
 
     def full(path, *args, **kwargs):

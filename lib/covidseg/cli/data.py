@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.cli._own import Fill, Images, Intensity, Masks, Patients, Resample, Series, own_data, print_look
+
 data = typer.Typer(
     help="List, fetch, prepare and check data sets.",
     no_args_is_help=True,
@@ -78,14 +80,53 @@ def prepare(
 
 @data.command()
 def check(
-    name: Annotated[str, typer.Argument(help="ct100, semiseg, p9, p20 or p1110.")], mirror: _Mirror = None
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="ct100, semiseg, p9, p20, p1110; or a folder of yours.")
+    ] = "",
+    mirror: _Mirror = None,
+    images: Images = None,
+    masks: Masks = None,
+    patients: Patients = None,
+    intensity: Intensity = None,
+    series: Series = None,
+    fill: Fill = None,
+    resample_mask: Resample = False,
 ) -> None:
     """Read every file of NAME and print one line per volume; exit 1 if one is missing, damaged or misfit.
+
+    NAME may be a folder of yours that holds images/, masks/ and, if several scans show one person, patients.csv;
+    or name the two folders with --images and --masks. All problems of layout, geometry and labels are listed, file
+    by file: what passes here, `covidseg train --images DIR --masks DIR` can learn from.
 
     \b
     Example:
       covidseg data check p9
+      covidseg data check mydata
+      covidseg data check --images scans --masks drawn --patients who.csv
     """
+    from covidseg.data.own_files import in_folder
+    from covidseg.errors import UserError
+
+    how = dict(intensity=intensity, series=series, fill=fill, resample_mask=resample_mask)
+    if name and Path(name).is_dir() and not _is_set(name):
+        own = in_folder(name, images, masks, patients, **how)
+    else:
+        own = own_data(images, masks, patients, **how)
+    if own is not None:
+        print_look(own, typer.echo)
+    elif name:
+        _check_set(name, mirror)
+    else:
+        raise UserError("Name what to check: a data set, a folder of yours, or --images DIR --masks DIR.")
+
+
+def _is_set(name: str) -> bool:
+    from covidseg.data.layouts import LAYOUTS
+
+    return name in LAYOUTS
+
+
+def _check_set(name: str, mirror: Path | None) -> None:
     from covidseg.data import prepare as preparing
     from covidseg.data.layouts import WHOLE
     from covidseg.errors import UserError

@@ -10,12 +10,13 @@ Weights = Annotated[
     str | None, typer.Option(help="P9 (its folds averaged), P9-3 (one), phantom, ...; a checkpoint or run folder")
 ]
 LungMask = Annotated[Path | None, typer.Option(help="lung mask on the scan's grid; nothing is predicted outside")]
+Truth = Annotated[Path | None, typer.Option(help="an expert's mask on the scan's grid, shown and scored beside")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead of text")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 Intensity = Annotated[str, typer.Option(help="what the values are: auto, HU, grey (0..255), HU+1024")]
 Series = Annotated[str | None, typer.Option(help="of a DICOM folder with several: part of its number, name or UID")]
 Fill = Annotated[float | None, typer.Option(help="value for voxels that are NaN or infinite, e.g. -1024")]
-Resample = Annotated[bool, typer.Option("--resample-mask", help="nearest voxels of a lung mask on another grid")]
+Resample = Annotated[bool, typer.Option("--resample-mask", help="nearest voxels of a mask on another grid")]
 Force = Annotated[bool, typer.Option("--force", help="replace files that exist")]
 
 
@@ -28,6 +29,7 @@ def predict(
     out: Out,
     weights: Weights = None,
     lung_mask: LungMask = None,
+    truth: Truth = None,
     json: Json = False,
     device: Device = "auto",
     intensity: Intensity = "auto",
@@ -36,20 +38,22 @@ def predict(
     resample_mask: Resample = False,
     force: Force = False,
 ) -> None:
-    """Segment the infection in SCAN; write its mask, a CSV of the slices and a picture.
+    """Segment the infection in SCAN; write its mask, a report to read, a picture and a table.
 
-    The mask has the shape and affine of SCAN. Beside OUT.nii.gz go OUT_slices.csv (infected area of each slice) and
-    OUT_overlay.png (the most affected slices). Without --weights those of a paper's authors are used that
-    fit the scan (whole slices, or cut to the lungs) if they are on this machine, else the bundled ones, trained on
-    phantoms; the choice and its reason are printed. For teaching and research, not for diagnosis.
+    OUT.nii.gz, the mask, has the shape and affine of SCAN. Beside it go OUT_report.html (open it in a browser: result,
+    pictures, how it was made), OUT_overlay.png (the most affected slices, plain beside painted) and OUT_slices.csv
+    (infected area of each slice). Without --weights those of a paper's authors are used that fit the scan (whole
+    slices, or cut to the lungs) if they are on this machine, else the bundled ones, trained on phantoms; the choice
+    and its reason are printed. For teaching and research, not for diagnosis.
 
     \b
-    Example: covidseg predict chest.nii.gz -o mask.nii.gz
-             covidseg predict dicom_folder -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
+    Example: covidseg predict dicom_folder -o chest.nii.gz
+             covidseg predict chest.nii.gz -o mask.nii.gz --weights runs/mine --truth drawn.nii.gz
+             covidseg predict chest.nii.gz -o mask.nii.gz --weights P9-3 --lung-mask lungs.nii.gz --json
     """
     from covidseg.scans.segment import segment_scan
 
-    settings = dict(weights=weights, lung_mask=lung_mask, device=device, intensity=intensity, force=force)
+    settings = dict(weights=weights, lung_mask=lung_mask, truth=truth, device=device, intensity=intensity, force=force)
     settings |= dict(series=series, fill=fill, resample_mask=resample_mask)
     report = segment_scan(scan, out, **settings)
     typer.echo(report.json() if json else "\n".join(report.lines()))

@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._examples import with_examples
+from covidseg.cli._own import Fill, Images, Intensity, Masks, Patients, Resample, Series, own_data
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
-Dataset = Annotated[str, typer.Option(help="such as phantom, semiseg or p9; a name that is none lists them all")]
+Dataset = Annotated[
+    str | None, typer.Option(help="phantom (the default), semiseg, p9, ...; a name that is none lists them all")
+]
+AllSlices = Annotated[bool, typer.Option("--all-slices", help="of your scans also the slices without infection")]
 Fold = Annotated[int, typer.Option(min=0, max=5, help="held back for validation; 0: the set's own train and test part")]
 RecipeName = Annotated[
     str,
@@ -39,7 +43,10 @@ def train(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="a name that `covidseg models` lists")],
     out: Out,
     variant: Variant = "",
-    dataset: Dataset = "phantom",
+    images: Images = None,
+    masks: Masks = None,
+    patients: Patients = None,
+    dataset: Dataset = None,
     fold: Fold = 1,
     recipe: RecipeName = "lesson",
     epochs: Epochs = None,
@@ -53,8 +60,17 @@ def train(
     micro_batch: MicroBatch = None,
     checkpoint_every: Every = 100,
     resume: Resume = False,
+    all_slices: AllSlices = False,
+    intensity: Intensity = None,
+    series: Series = None,
+    fill: Fill = None,
+    resample_mask: Resample = False,
 ) -> None:
     """Train MODEL on one fold; print a line per epoch, then the best and the last epoch.
+
+    On your own scans: --images DIR --masks DIR. A mask is called like its scan; `covidseg data check` lists what is
+    wrong with them. Patients are dealt to five folds (to as many as there are, if fewer); one validates, the others
+    train. The folder that comes out is what `covidseg predict --weights` takes.
 
     A run that was stopped, in any way, goes on with --resume and the same options. On several GPUs:
     `torchrun --nproc-per-node 4 --no-python covidseg train ...`.
@@ -62,22 +78,28 @@ def train(
     \b
     Example: covidseg train PAPER --dataset phantom --fold 1 --recipe lesson --seed 0 -o runs/first
              covidseg train PAPER --dataset p9 --fold 1 --recipe released --device cuda -o runs/p9-1 --resume
+             covidseg train PAPER --images scans --masks drawn --patients who.csv --recipe short -o runs/mine
+             covidseg predict new_scan.nii.gz -o mask.nii.gz --weights runs/mine
     """
     import os
 
     from covidseg import papers
-    from covidseg.data.datasets import SYNTHETIC, load_dataset, parts
     from covidseg.errors import UserError
     from covidseg.training import train as run
     from covidseg.training.history import describe
     from covidseg.training.task import Task
 
     # torchrun starts the same command in every process; only the first may speak
-    say = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
+    tell = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
     changes = {"epochs": epochs, "batch": batch, "lr": lr}
     chosen = papers.recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
     if (out / "last.pt").exists() and not resume:
         raise UserError(f"{out} holds a run already: --resume goes on with it, another --out begins a new one.")
+    how = dict(intensity=intensity, series=series, fill=fill, resample_mask=resample_mask)
+    own = own_data(images, masks, patients, all_slices=all_slices, **how)
+    if own and dataset:
+        raise UserError(f"--dataset {dataset} and --images {images} name two sets of data: give one of them.")
+    dataset = dataset or "phantom"
     paper, row = papers.find_row(model, variant)
     options = dict(row.options)
     if paper.tasks[row.task].learn is not Task.learn:
@@ -88,12 +110,11 @@ def train(
         )
     task = paper.tasks[row.task]
     _follows(paper, task, chosen, variant or model)
-    splits = parts(dataset, fold)
     network = _network(model, options, seed)
-    sizes = [_size(dataset in SYNTHETIC, chosen, cases, split, task) for split in splits]
-    train_set, val_set = (
-        load_dataset(dataset, split, fold or None, **size) for split, size in zip(splits, sizes, strict=True)
-    )
+    if own:
+        train_set, val_set = _own_sets(own, fold, task, all_slices, tell)
+    else:
+        train_set, val_set = _sets(dataset, fold, chosen, cases, task)
     history = run(
         network,
         train_set,
@@ -109,11 +130,11 @@ def train(
         compile=compile,
         micro_batch=micro_batch,
         checkpoint_every=checkpoint_every,
-        report=lambda row: say(describe(row)),
+        report=lambda row: tell(describe(row)),
     )
     for line in history.lines():
-        say(line)
-    say(f"{out}: last.pt, best.pt, curves.csv, run.json")
+        tell(line)
+    tell(f"{out}: last.pt, best.pt, curves.csv, run.json (`covidseg predict SCAN -o OUT --weights {out}` uses them)")
 
 
 def _follows(paper, task, recipe, who) -> None:
@@ -133,6 +154,30 @@ def _network(name, options, seed):
 
     torch.manual_seed(seed)
     return create_model(name, **options)
+
+
+def _sets(dataset, fold, recipe, cases, task) -> tuple:
+    """Training and validation cases of a data set."""
+    from covidseg.data.datasets import SYNTHETIC, load_dataset, parts
+
+    splits = parts(dataset, fold)
+    sizes = [_size(dataset in SYNTHETIC, recipe, cases, split, task) for split in splits]
+    return tuple(load_dataset(dataset, split, fold or None, **size) for split, size in zip(splits, sizes, strict=True))
+
+
+def _own_sets(own, fold, task, all_slices, tell) -> tuple:
+    """Training and validation cases of your own scans."""
+    from covidseg.data.own import own_sets
+    from covidseg.errors import UserError
+
+    if lacking := sorted(task.needs - {"volumes"}):
+        raise UserError(
+            f"This network learns from more than masks of infection ({', '.join(lacking)}): choose another."
+        )
+    sets = own_sets(own, fold, volumes="volumes" in task.needs, all_slices=all_slices)
+    for verb, cases in zip(("train", "validate"), sets, strict=True):
+        tell(f"{len(cases)} cases of {len(set(cases.patients))} patients {verb}")
+    return sets
 
 
 def _size(synthetic, recipe, cases, split, task) -> dict:

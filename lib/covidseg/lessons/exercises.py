@@ -15,7 +15,7 @@ from pathlib import Path
 
 from covidseg.errors import UserError
 from covidseg.files import make_folder
-from covidseg.lessons import is_lesson, read, resolve, write
+from covidseg.lessons import read, resolve, write
 
 FENCE = re.compile(r"```python\n(.*?)\n?```", re.S)
 DETAILS = re.compile(r"</?details>|<summary>.*?</summary>")
@@ -66,16 +66,17 @@ def solution_copy(notebook, name: str):
 
 
 def write_copies(kind: str, folder: Path, names: list[str]) -> list[Path]:
-    """Write "student" or "solutions" copies of the named lessons, or of all, into ``folder``."""
+    """Write "student" or "solutions" copies of the named notebooks, or of all with exercises, into ``folder``."""
     make = {"student": student_copy, "solutions": solution_copy}[kind]
     sources, written = resolve(names), []
     make_folder(folder)
     for path in sources:
-        if not names and not is_lesson(path):
+        notebook = read(path)
+        if not names and not find_exercises(notebook, path.stem):
             continue
         if (folder / path.name).resolve() == path.resolve():
             raise UserError(f"{folder} is where the notebooks themselves are; choose another folder.")
-        write(make(read(path), path.stem), folder / path.name)
+        write(make(notebook, path.stem), folder / path.name)
         written.append(folder / path.name)
     return written
 

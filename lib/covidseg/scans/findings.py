@@ -1,7 +1,7 @@
 """What a predicted mask says in numbers: pixels, area and share of the lung per slice, and their sums."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,29 @@ class SliceFinding:
 
 
 @dataclass(frozen=True)
+class LungFinding:
+    """One lung, "right" or "left" of the patient: its volume, and the infection in it."""
+
+    side: str
+    volume_ml: float | None
+    infected_ml: float | None
+    infected_share: float  # 0..1 of the lung's voxels
+
+    def line(self) -> str:
+        """'right 12.3% of 2,041 ml'."""
+        return f"{self.side} {self.infected_share:.1%}" + (
+            "" if self.volume_ml is None else f" of {self.volume_ml:,.0f} ml"
+        )
+
+
+@dataclass(frozen=True)
 class Findings:
     """The slices and their sums."""
 
     slices: tuple[SliceFinding, ...]
     volume_ml: float | None
     lung_share: float | None
+    lungs: tuple[LungFinding, ...] = ()  # right and left, where they are told apart
 
     @property
     def infected(self) -> tuple[SliceFinding, ...]:
@@ -127,8 +144,11 @@ def _known(value):
     return float(value) if np.isfinite(value) and value > 0 else None
 
 
-def write_csv(path: Path, findings: Findings) -> None:
-    """One row per slice. What is not known is left blank, and the column's name says why."""
+def write_csv(path: Path, findings: Findings, dice: Mapping[int, float | None] | None = None) -> None:
+    """One row per slice. What is not known is left blank, and the column's name says why.
+
+    dice : number of a slice -> its Dice against a truth, a column more
+    """
     no_area = all(s.area_mm2 is None for s in findings.slices)
     no_lung = all(s.lung_share is None for s in findings.slices)
     area_column = "infected_area_mm2" + " (pixel size unknown)" * no_area
@@ -140,6 +160,7 @@ def write_csv(path: Path, findings: Findings) -> None:
             "infected_pixels": s.pixels,
             share_column: "" if s.lung_share is None else f"{s.lung_share:.4f}",
         }
+        | ({} if dice is None else {"dice": "" if dice[s.index] is None else f"{dice[s.index]:.4f}"})
         for s in findings.slices
     ]
     path.write_text(csv_text(rows), encoding="utf-8", newline="")

@@ -20,11 +20,12 @@ MASK_SUFFIXES = (".nii.gz", ".nii", ".png")
 
 @dataclass(frozen=True)
 class Outputs:
-    """The three files that belong to one OUT: ``chest.nii.gz``, ``chest_slices.csv``, ``chest_overlay.png``."""
+    """The files of one OUT: ``chest.nii.gz``, ``chest_slices.csv``, ``chest_overlay.png``, ``chest_report.html``."""
 
     mask: Path
     slices: Path
     overlay: Path
+    report: Path
 
     @classmethod
     def beside(cls, out: Path, *, picture: bool) -> "Outputs":
@@ -44,10 +45,10 @@ class Outputs:
             what = "is a file" if out.parent.exists() else "does not exist"
             raise UserError(f"The folder of OUT, {out.parent}, {what}; create it or choose another.")
         stem = out.name[: -len(suffix)]
-        return cls(out, out.with_name(f"{stem}_slices.csv"), out.with_name(f"{stem}_overlay.png"))
+        return cls(out, *(out.with_name(f"{stem}_{what}") for what in ("slices.csv", "overlay.png", "report.html")))
 
     def __iter__(self) -> Iterator[Path]:
-        return iter((self.mask, self.slices, self.overlay))
+        return iter((self.mask, self.slices, self.overlay, self.report))
 
     def refuse_overwriting(self, force: bool) -> None:
         folders = [path.name for path in self if path.is_dir()]

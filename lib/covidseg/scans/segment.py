@@ -13,8 +13,12 @@ from covidseg.inference import predict, predictor_of
 from covidseg.nn.weights import LoadedWeights
 from covidseg.scans.findings import Agreement, Findings, agreement, document, measure, summary, write_csv
 from covidseg.scans.outputs import Outputs, staged
+from covidseg.scans.page import About, write_page
+from covidseg.scans.panels import Result
 from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
+from covidseg.scans.severity import Severity, severity
 from covidseg.scans.sheet import write_sheet
+from covidseg.scans.truth import Comparison, compare, infection_of
 from covidseg.scans.view import view_of
 from covidseg.text import one_line
 
@@ -26,7 +30,7 @@ NOTICE = "For teaching and research. Not a medical device: not for diagnosis or 
 
 @dataclass(frozen=True)
 class ScanReport:
-    """All that is known after a run. ``mask`` is uint8 (H, W, D), upright like ``scan.voxels``."""
+    """All that is known after a run. ``mask``, ``lung`` and ``truth`` are uint8 (H, W, D), upright like the scan."""
 
     scan: Scan
     mask: np.ndarray
@@ -37,6 +41,13 @@ class ScanReport:
     seconds: dict[str, float]
     agreement: Agreement | None = None  # where several networks answered together
     warnings: tuple[str, ...] = ()  # what may make the numbers wrong
+    lung: np.ndarray | None = None  # where the lungs are, if that was told or found
+    truth: np.ndarray | None = None  # an expert's infection
+    comparison: Comparison | None = None  # of the mask with it
+
+    @property
+    def severity(self) -> Severity | None:
+        return severity(self.findings.lung_share, self.findings.lungs)
 
     def lines(self) -> list[str]:
         """For people: no name from a disk breaks a line or speaks to the terminal."""
@@ -52,7 +63,7 @@ class ScanReport:
             f"licence  {self.weights.licence}",
             *(f"WARNING  {warning}" for warning in self.warnings),
             f"result   {summary(self.findings)}",
-            *([f"         {self.agreement.line()}"] if self.agreement else []),
+            *(f"         {part.line()}" for part in (self.agreement, self.severity, self.comparison) if part),
             f"written  {files} in {self.files.mask.parent} ({sum(self.seconds.values()):.1f} s)",
             NOTICE,
         ]
@@ -85,11 +96,16 @@ class ScanReport:
                 "infected_volume_ml": self.findings.volume_ml,
                 "infected_share_of_lung": self.findings.lung_share,
                 "agreement": None if self.agreement is None else asdict(self.agreement),
+                "grade": None if self.severity is None else self.severity.grade,
+                "dice": None if self.comparison is None else self.comparison.dice,
             },
-            slices=[asdict(s) for s in self.findings.slices],
+            slices=[asdict(s) | self._dice(s.index) for s in self.findings.slices],
             files={name: str(path) for name, path in asdict(self.files).items()},
             seconds={name: round(value, 3) for name, value in self.seconds.items()},
         )
+
+    def _dice(self, index: int) -> dict:
+        return {} if self.comparison is None else {"dice": self.comparison.slices[index]}
 
 
 def segment_scan(
@@ -98,6 +114,7 @@ def segment_scan(
     *,
     weights: str | LoadedWeights | None = None,
     lung_mask: str | Path | None = None,
+    truth: str | Path | None = None,
     device: str = "auto",
     intensity: str = "auto",
     series: str | None = None,
@@ -105,12 +122,13 @@ def segment_scan(
     resample_mask: bool = False,
     force: bool = False,
 ) -> ScanReport:
-    """Read a scan, segment it, and write OUT with its CSV and picture; all three or none.
+    """Read a scan, segment it, and write OUT with its CSV, picture and report; all of them or none.
 
     path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
     weights : a name or file as `covidseg.papers.weights` takes it; None: by what the scan is, see `choose_weights`
     lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
-    resample_mask : take the lung mask's nearest voxels where it lies on another grid
+    truth : an expert's mask on the scan's grid, to be shown and scored beside the prediction
+    resample_mask : take the nearest voxels of lung mask and truth where they lie on another grid
     intensity : "auto", "HU", "grey" or "HU+1024"; series, fill : see `covidseg.scans.read.read_scan`
     Raises UserError, one line, for anything the user can mend; nothing on disk has changed then.
     """
@@ -125,21 +143,26 @@ def segment_scan(
         lung = read_mask(lung_mask, like=scan, lung=True, resample=resample_mask, notes=warnings)
         if lung.mean(dtype=float) > ALL_LUNG:
             warnings.append(f"the lung mask covers {lung.mean(dtype=float):.0%} of the scan: is it one of the lungs?")
+    true = None
+    if truth is not None:
+        true = infection_of(read_mask(truth, like=scan, resample=resample_mask, notes=warnings))
     clock.lap("read")
     loaded, why = given or choose_weights(None, scan)
     clock.lap("load weights")
     files = Outputs.beside(Path(out), picture=is_picture(scan))
-    _protect_inputs(files, path, lung_mask)
+    _protect_inputs(files, path, lung_mask, truth)
     with staged(files, force=force) as stage:
         settings = dict(lung=lung, device=where)
         mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
         agreed = _agreement(loaded.model, scan, lung)
         clock.lap("predict")
         findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan), voxel_mm3=scan.voxel_mm3)
-        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed, tuple(warnings))
+        compared = None if true is None else compare(mask, true, _file_slices(scan), scan.voxel_mm3)
+        more = dict(lung=lung, truth=true, comparison=compared)
+        report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed, tuple(warnings), **more)
         write_mask(stage.mask, mask, scan)
-        write_csv(stage.slices, findings)
-        _picture(stage.overlay, report)
+        write_csv(stage.slices, findings, None if compared is None else compared.slices)
+        _pictures(stage, report)
         clock.lap("write")
     return report
 
@@ -187,13 +210,28 @@ def _file_slices(scan):
     return [scan.axes.file_slice(z, depth) for z in range(depth)]
 
 
-def _picture(path, report):
-    scan, window = report.scan, report.weights.preprocessing.window
-    title = f"{Path(scan.path).name}: {summary(report.findings)}"
-    footer = f"{report.weights.label}.  {NOTICE}"
-    look = dict(intensity=scan.intensity, window=window, spacing=scan.spacing)
+def _pictures(files: Outputs, report: ScanReport) -> None:
+    """The overlay and the report. Of the scan they name the file, sizes and units: no text of its header."""
+    scan, weights = report.scan, report.weights
+    look = dict(spacing=scan.spacing, intensity=scan.intensity, window=weights.preprocessing.window)
     look["places"] = {number: z for z, number in enumerate(_file_slices(scan))}
-    write_sheet(path, scan.voxels, report.mask, report.findings, title=title, footer=footer, **look)
+    shown = dict(truth=report.truth, lung=report.lung, compared=report.comparison)
+    result = Result(scan.voxels, report.mask, report.findings, **look, **shown)
+    title = f"{Path(scan.path).name}: {summary(report.findings)}"
+    if report.comparison and report.comparison.dice is not None:
+        title += f", Dice {report.comparison.dice:.3f}"
+    write_sheet(files.overlay, result, title=title, footer=f"{weights.label}.  {NOTICE}")
+    made = {
+        "scan": describe_scan(scan),
+        "read": "; ".join(scan.notes) or "as it is stored",
+        "network": f"{weights.label}{f' ({report.why_these})' if report.why_these else ''}",
+        "licence of its weights": weights.licence,
+        "program": f"covidseg {__version__}",
+    }
+    about = dict(warnings=report.warnings, severity=report.severity)
+    about["agreement"] = report.agreement.line() if report.agreement else ""
+    name = f"Predicted infection in {Path(scan.path).name}"
+    write_page(files.report, result, About(name, summary(report.findings), NOTICE, made, **about))
 
 
 def _protect_inputs(files, *inputs):
