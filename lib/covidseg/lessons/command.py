@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+from covidseg.files import write_text
 from covidseg.lesson import choose_budget, in_words
 from covidseg.lessons import notebook_folder, page, resolve, schema
 from covidseg.lessons import refresh as refreshing
@@ -74,7 +75,7 @@ def table(check: bool) -> bool:
         print("The README's table of notebooks is out of date; run `covidseg notebooks table`.")
         return False
     else:
-        readme.write_text(new, encoding="utf-8")
+        write_text(readme, new)
         print("The README's table of notebooks is written.")
     return True
 
