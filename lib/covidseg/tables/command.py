@@ -5,7 +5,7 @@ from pathlib import Path
 from covidseg.checkout import checkout
 from covidseg.errors import UserError
 from covidseg.runs.record import find_records
-from covidseg.tables import compare, estimate, find_all_records, load_table
+from covidseg.tables import compare, estimate, find_all_records, left_out, load_table
 from covidseg.tables.committed import adopt as adopt_records
 from covidseg.tables.committed import rewrite as rewrite_tables
 from covidseg.tables.text import as_csv, as_text
@@ -16,7 +16,7 @@ def report(name: str, folder: Path | None, data, budget, selection, csv: bool, c
     table = load_table(name)
     if folder is not None and not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    records = find_all_records() if folder is None else find_records(folder)
+    records = find_all_records() if folder is None else find_records(folder, odd=left_out)
     comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
     if csv:
         return as_csv(comparison)
