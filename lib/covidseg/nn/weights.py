@@ -17,9 +17,10 @@ from covidseg.files import write_atomically
 from covidseg.nn.registry import create_model
 from covidseg.text import one_line
 
-__all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
+__all__ = ["LoadedWeights", "check_kinds", "load_weights", "read_tensors", "refuse_not_finite", "save_weights"]
 
 FORMAT = "covidseg-weights-1"
+KINDS = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
 LARGEST_INPUT = 4096  # pixels a side; a damaged number must not ask for all memory
 
 
@@ -67,7 +68,7 @@ def load_weights(path: str | Path) -> LoadedWeights:
     record = read_tensors(path)
     if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
         raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
-    _check_kinds(path, record)
+    check_kinds(path, record)
     options = record.get("options", {})
     try:
         model = create_model(record["model"], **options)
@@ -85,7 +86,7 @@ def load_weights(path: str | Path) -> LoadedWeights:
         model.load_state_dict(record["state"])
     except (RuntimeError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.") from error
-    _refuse_not_finite(path, record["state"])
+    refuse_not_finite(path, record["state"])
     about = dict(record.get("about", {}))
     label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))
     licence = one_line(str(about.pop("licence", "not stated")))
@@ -93,15 +94,19 @@ def load_weights(path: str | Path) -> LoadedWeights:
     return LoadedWeights(model.eval(), preprocessing, label, licence, about)
 
 
-def _check_kinds(path: Path, record: dict) -> None:
-    """UserError where a part of the record is of another type than ``save_weights`` writes."""
-    kinds = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
+def check_kinds(path: str | Path, record: Mapping, kinds: Mapping[str, Any] = KINDS, *, whole: bool = False) -> None:
+    """UserError where a part of a record is of another type than was written.
+
+    whole : a part that is not there is one, too
+    """
     for name, kind in kinds.items():
-        if not isinstance(record.get(name, {}), kind):
+        if name not in record and whole:
+            raise UserError(f"{path} is damaged: its {name!r} is missing. Take another file.")
+        if name in record and not isinstance(record[name], kind):
             raise UserError(f"{path} is damaged: its {name!r} is {type(record[name]).__name__}. Take another file.")
 
 
-def _refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
+def refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
     """UserError if a number in a state dict is NaN or infinite: such a network answers "nothing" to everything."""
     for name, value in state.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
