@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from warnings import catch_warnings, simplefilter
+from warnings import catch_warnings, filterwarnings, simplefilter
 
 import numpy as np
 
@@ -223,10 +223,16 @@ def _voxels(ordered, scales) -> np.ndarray:
     voxels = np.empty((len(ordered), first.Rows, first.Columns), np.int16 if whole else np.float32)
     for k, (file, _) in enumerate(ordered):
         try:
-            stored = pydicom.dcmread(file).pixel_array
+            with catch_warnings():
+                simplefilter("ignore")
+                filterwarnings("error", "End of file reached")  # half of a packed picture would be decoded in silence
+                stored = pydicom.dcmread(file).pixel_array
         except Exception as error:  # pydicom raises many kinds: no decoder, cut-off pixels, odd syntax
             reason = " ".join(str(error).split())
-            raise UserError(f"{file}: its pixels cannot be read ({reason}).") from error
+            if "missing dependencies" in reason:
+                packed = ordered[k][1].file_meta.TransferSyntaxUID.name
+                reason = f"packed as {packed}, for which `pip install python-gdcm` brings a decoder"
+            raise UserError(f"{file}: its pixels cannot be read ({reason[:300]}).") from error
         slope, intercept = scales[k]
         values = stored * slope + intercept
         if voxels.dtype == np.int16 and (values.min() < -(2**15) or values.max() >= 2**15):

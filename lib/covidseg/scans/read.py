@@ -116,6 +116,8 @@ def write_mask(path: str | Path, mask: np.ndarray, scan: Scan) -> Path:
         mask = mask[:, :, None]
     if mask.shape != scan.shape:
         raise UserError(f"The mask is {mask.shape}, the scan {scan.path.name} is {scan.shape}: nothing was written.")
+    if mask.size and (mask.min() < 0 or mask.max() > 255):
+        raise UserError(f"The mask holds {mask.min():g}..{mask.max():g}, not 0..255: nothing was written.")
     mask = mask.astype(np.uint8, copy=False)
     suffix = suffix_of(path)
     if suffix not in (*NIFTI, ".png", ".npy"):
