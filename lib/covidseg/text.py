@@ -3,11 +3,12 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-__all__ = ["csv_text", "one_line", "plain", "printable", "to_json"]
+__all__ = ["csv_text", "one_line", "plain", "printable", "say", "to_json"]
 
 FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the beginning of one, wide forms too
 
@@ -22,12 +23,20 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`one_line` for a text of several lines, which keeps its line ends: what goes to a terminal goes through here.
+    """`one_line` for a text of several lines, which keeps its line ends and tabs.
 
     >>> printable("a\\nb \\x1b[31m")
     'a\\nb ?[31m'
     """
-    return "\n".join(one_line(line) for line in text.split("\n"))
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Print for a person at a terminal; what the kit's commands print goes through here.
+
+    error : on stderr, on one line. No name, record or notebook can send codes to the terminal
+    """
+    print(one_line(str(text)) if error else printable(str(text)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._examples import with_examples
+from covidseg.text import say
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
@@ -73,7 +74,7 @@ def train(
     from covidseg.training.task import Task
 
     # torchrun starts the same command in every process; only the first may speak
-    say = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
+    tell = say if os.environ.get("RANK", "0") == "0" else lambda line: None
     changes = {"epochs": epochs, "batch": batch, "lr": lr}
     chosen = papers.recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
     if (out / "last.pt").exists() and not resume:
@@ -109,11 +110,11 @@ def train(
         compile=compile,
         micro_batch=micro_batch,
         checkpoint_every=checkpoint_every,
-        report=lambda row: say(describe(row)),
+        report=lambda row: tell(describe(row)),
     )
     for line in history.lines():
-        say(line)
-    say(f"{out}: last.pt, best.pt, curves.csv, run.json")
+        tell(line)
+    tell(f"{out}: last.pt, best.pt, curves.csv, run.json")
 
 
 def _follows(paper, task, recipe, who) -> None:

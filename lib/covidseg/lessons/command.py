@@ -10,6 +10,7 @@ from covidseg.lessons import refresh as refreshing
 from covidseg.lessons import table as tables
 from covidseg.lessons.runner import Outcome, run_notebooks
 from covidseg.progress import headless, progress
+from covidseg.text import say
 
 MOST_RESULTS = 3
 
@@ -19,12 +20,12 @@ def run(names, budget: str, assignments, *, jobs: int, timeout: float, output: P
     parameters = {"budget": choose_budget(budget)} | schema.parse_assignments(assignments)
     sources = resolve(names)
     folder = output or notebook_folder().parent / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}"
-    tell = (lambda outcome: print(summary(outcome), flush=True)) if headless() else None
+    tell = (lambda outcome: say(summary(outcome))) if headless() else None
     outcomes = run_notebooks(sources, folder, parameters, jobs=jobs, timeout=timeout, tell=tell)
     report = page.write_report(outcomes, folder, f"Notebooks, {parameters['budget']} budget")
     if output is None:
         report = page.point_latest(folder) / "index.html"
-    print(f"\n{text_table(outcomes)}\n\n{verdict(outcomes)} See {_nearby(report)}.")
+    say(f"\n{text_table(outcomes)}\n\n{verdict(outcomes)} See {_nearby(report)}.")
     return outcomes
 
 
@@ -59,7 +60,7 @@ def refresh(names, *, timeout: float) -> bool:
     good = True
     for source in progress(resolve(names), "refresh"):
         outcome, complaints = refreshing.refresh(source, timeout)
-        print(summary(outcome), *complaints, sep="\n  ", flush=True)
+        say("\n  ".join([summary(outcome), *complaints]))
         good = good and outcome.status == "done" and not complaints
     return good
 
@@ -70,13 +71,13 @@ def table(check: bool) -> bool:
     old = readme.read_text(encoding="utf-8")
     new = tables.update(old, tables.table())
     if new == old:
-        print("The README's table of notebooks is up to date.")
+        say("The README's table of notebooks is up to date.")
     elif check:
-        print("The README's table of notebooks is out of date; run `covidseg notebooks table`.")
+        say("The README's table of notebooks is out of date; run `covidseg notebooks table`.")
         return False
     else:
         write_text(readme, new)
-        print("The README's table of notebooks is written.")
+        say("The README's table of notebooks is written.")
     return True
 
 

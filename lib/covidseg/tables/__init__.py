@@ -3,7 +3,6 @@
 ``PAPER/TABLE`` names one; tables are data (``tables.yaml`` of the paper, the printed numbers in ``data/papers``).
 """
 
-import sys
 from pathlib import Path
 
 from covidseg.checkout import checkout
@@ -11,7 +10,7 @@ from covidseg.runs.costs import estimate
 from covidseg.runs.record import find_records
 from covidseg.tables.compare import Comparison, compare
 from covidseg.tables.table import Table, list_tables, load_table
-from covidseg.text import one_line
+from covidseg.text import say
 
 __all__ = [
     "Comparison",
@@ -39,4 +38,4 @@ def find_all_records(*folders: Path) -> list[dict]:
 
 def left_out(why: str) -> None:
     """Tell on stderr of a record that is not taken."""
-    print(f"Left out: {one_line(why)}", file=sys.stderr)
+    say(f"Left out: {why}", error=True)
