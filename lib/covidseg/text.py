@@ -93,7 +93,12 @@ def csv_text(rows: Iterable[Mapping], columns: Sequence[str] = ()) -> str:
 
 def _harmless(value: Any) -> Any:
     """The value, with an apostrophe in front of a text that would be computed, or hide what stands behind it."""
-    if not isinstance(value, str) or not value.lstrip().startswith(tuple(FORMULA)):
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace(
+        "\r", "\n"
+    )  # csv leaves a bare \r unquoted, and a new line begins there
+    if not value.lstrip().startswith(tuple(FORMULA)):
         return value
     try:
         float(value)

@@ -21,6 +21,7 @@ __all__ = ["LoadedWeights", "check_kinds", "load_weights", "read_tensors", "refu
 
 FORMAT = "covidseg-weights-1"
 KINDS = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
+LARGEST_OPTION = 4096  # channels, layers, sides: no network here comes near
 LARGEST_INPUT = 4096  # pixels a side; a damaged number must not ask for all memory
 
 
@@ -70,22 +71,22 @@ def load_weights(path: str | Path) -> LoadedWeights:
         raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
     check_kinds(path, record)
     options = record.get("options", {})
+    if (size := _largest(options)) > LARGEST_OPTION:
+        raise UserError(f"{path} is damaged: it asks for a network of {size:g} channels or layers. Take another file.")
     try:
+        _refuse_misfit(path, record, options)
         model = create_model(record["model"], **options)
         preprocessing = Preprocessing.from_dict(record["preprocessing"])
     except UserError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} records settings that no network here has ({reason}): take another file.") from error
     if not 1 <= preprocessing.size <= LARGEST_INPUT:
         raise UserError(
             f"{path} wants inputs of {preprocessing.size} pixels a side; possible are 1 to {LARGEST_INPUT}."
         )
-    try:
-        model.load_state_dict(record["state"])
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.") from error
+    model.load_state_dict(record["state"])
     refuse_not_finite(path, record["state"])
     about = dict(record.get("about", {}))
     label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))
@@ -104,6 +105,25 @@ def check_kinds(path: str | Path, record: Mapping, kinds: Mapping[str, Any] = KI
             raise UserError(f"{path} is damaged: its {name!r} is missing. Take another file.")
         if name in record and not isinstance(record[name], kind):
             raise UserError(f"{path} is damaged: its {name!r} is {type(record[name]).__name__}. Take another file.")
+
+
+def _largest(options: Any) -> float:
+    """The largest number in nested options."""
+    inner = options.values() if isinstance(options, Mapping) else options if isinstance(options, list | tuple) else ()
+    own = abs(options) if isinstance(options, int | float) else 0
+    return max([own, *map(_largest, inner)])
+
+
+def _refuse_misfit(path: Path, record: dict, options: Mapping) -> None:
+    """UserError unless the state has the network's shapes; seen without memory, for options may ask for all of it."""
+    try:
+        with torch.device("meta"):
+            model = create_model(record["model"], **options)
+    except NotImplementedError:  # first weights that need numbers
+        return
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if wanted != {name: tuple(getattr(value, "shape", ("?",))) for name, value in record["state"].items()}:
+        raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.")
 
 
 def refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:

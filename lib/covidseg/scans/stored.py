@@ -144,7 +144,10 @@ def _read_nifti(path: Path) -> Scan:
 
     try:
         image = nibabel.load(path)
-        stored = np.asanyarray(image.dataobj.get_unscaled())  # one pass over a gzip file, in its own type
+        if suffix_of(path) == ".nii.gz":
+            image, stored = _read_gzip(path, type(image))
+        else:
+            stored = np.asanyarray(image.dataobj.get_unscaled())  # in its own type
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is cut off or damaged ({error}): copy or download it again.") from error
     except (ImageFileError, HeaderDataError, ValueError, OverflowError, OSError) as error:
@@ -175,6 +178,16 @@ def _read_nifti(path: Path) -> Scan:
         header=image.header.copy(),
         notes=(f"its steps are in {unit}s",) if mm != 1 else (),
     )
+
+
+def _read_gzip(path: Path, kind: type) -> tuple[object, np.ndarray]:
+    """Image and stored numbers, read to the end of the file, where the checksum stands: nibabel stops before it."""
+    with gzip.open(path) as stream:
+        image = kind.from_stream(stream)
+        stored = np.asanyarray(image.dataobj.get_unscaled())
+        while stream.read(1 << 20):
+            pass
+    return image, stored
 
 
 def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
@@ -230,7 +243,7 @@ def read_picture(path: Path, labels: bool = False) -> np.ndarray:
             array = np.array(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} claims more pixels than any slice has; it was not opened.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a picture ({error}): copy it again.") from error
     return array.astype(np.uint8) if array.dtype == bool else array
 

@@ -109,7 +109,7 @@ class RunFolder:
         return pending or last_state
 
     def _same_run(self, record: dict) -> None:
-        way_out = "choose another folder, or begin afresh with resume=False"
+        way_out = "choose another folder"
         if (record["model"], record["options"]) != (self.name, self.options):
             other = f"{record['model']} {record['options'] or ''}".strip()
             raise UserError(f"{self.last} belongs to another network ({other}): {way_out}.")
