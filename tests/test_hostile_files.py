@@ -1,5 +1,6 @@
 """Hostile records, tables, grids, prepared sets and notebooks: one clear line each, and nothing computes or escapes."""
 
+import ast
 import csv
 import errno
 import io
@@ -10,11 +11,12 @@ import shutil
 
 import numpy as np
 import pytest
+import typer
 from phantom_files import write_phantoms
 from toy_records import toy_record
 
 from covidseg import files
-from covidseg.cli import main
+from covidseg.cli import app, main
 from covidseg.data import prepare as preparing
 from covidseg.errors import UserError
 from covidseg.fetch import sources
@@ -362,3 +364,55 @@ def test_a_file_is_whole_or_as_it_was_whatever_stops_its_writer(tmp_path):
         with pytest.raises((UserError, KeyboardInterrupt, MemoryError)):
             files.write_atomically(path, write)
         assert path.read_text() == "old" and os.listdir(tmp_path) == ["README.md"]
+
+
+# ------------------------------------------------------------------------------------------------ advice
+
+OTHERS = {"git", "pip", "torchrun", "dcm2niix", "dask", "jupyter", "ipykernel", "var"}  # whose options are theirs
+
+
+def options_by_command(command=None, name="covidseg"):
+    """{"covidseg data fetch": {"--mirror", ...}, ...}"""
+    command = command or typer.main.get_command(app)
+    found = {name: {text for one in command.params for text in (*one.opts, *one.secondary_opts)} | {"--help", "-h"}}
+    for sub, inner in getattr(command, "commands", {}).items():
+        found |= options_by_command(inner, f"{name} {sub}")
+    return found
+
+
+def messages(path):
+    """The texts of a module that are no docstring, those of one expression joined; a hole stands for a value."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            inside.add(id(node.value))  # a docstring
+        if isinstance(node, ast.JoinedStr):
+            inside |= {id(part) for part in ast.walk(node) if part is not node}
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value
+
+
+def test_every_option_that_a_message_names_exists(repo):
+    """A message that sends people to an option that is not there sends them nowhere."""
+    known = options_by_command()
+    anywhere = set().union(*known.values())
+    named, wrong = 0, []
+    for path in sorted((repo / "lib").rglob("*.py")):
+        if path.name == "__main__.py":
+            continue
+        for text in messages(path):
+            for command, rest in re.findall(r"covidseg ((?:data |notebooks |exercises )?[a-z]+)([^`]*)", text):
+                own = known.get(f"covidseg {command}")
+                if own is not None:
+                    wrong += [
+                        f"{path.name}: {command} {o}"
+                        for o in re.findall(r"(?<!\S)--[a-z][a-z-]+", rest)
+                        if o not in own
+                    ]
+            if not text.startswith("--") and not any(re.search(rf"\b{other}\b", text) for other in OTHERS):
+                options = re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
+                named += len(options)
+                wrong += [f"{path.name}: {option}" for option in options if option not in anywhere]
+    assert named > 15 and wrong == []
