@@ -353,6 +353,11 @@ def test_a_full_disk_is_a_failed_run_and_not_the_end_of_a_batch(tmp_path, monkey
     assert outcome["status"] == "failed" and "No space left" in outcome["error"]
 
 
+def test_two_runs_of_one_second_have_a_folder_each(tmp_path):
+    folders = [files.new_folder(tmp_path / "runs" / "20200401-120000").name for _ in range(3)]
+    assert folders == ["20200401-120000", "20200401-120000-2", "20200401-120000-3"]
+
+
 def test_a_file_is_whole_or_as_it_was_whatever_stops_its_writer(tmp_path):
     path = files.write_text(tmp_path / "README.md", "old")
     for reason in (OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), MemoryError()):

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -12,7 +13,7 @@ from uuid import uuid4
 from covidseg.errors import UserError
 from covidseg.text import to_json
 
-__all__ = ["make_folder", "read_json", "scratch_files", "write_atomically", "write_json", "write_text"]
+__all__ = ["make_folder", "new_folder", "read_json", "scratch_files", "write_atomically", "write_json", "write_text"]
 
 
 def make_folder(folder: str | Path) -> None:
@@ -21,6 +22,21 @@ def make_folder(folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+
+
+def new_folder(wish: Path) -> Path:
+    """A folder that was not there, named as wished, or with -2, -3, ... behind: two runs of one second share none."""
+    make_folder(wish.parent)
+    for number in count(1):
+        folder = wish if number == 1 else wish.with_name(f"{wish.name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+        return folder
+    raise AssertionError("there is always a next number")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], *, shared: bool = False) -> Path:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
-from covidseg.files import write_text
+from covidseg.files import new_folder, write_text
 from covidseg.lesson import choose_budget, in_words
 from covidseg.lessons import notebook_folder, page, resolve, schema
 from covidseg.lessons import refresh as refreshing
@@ -19,7 +19,7 @@ def run(names, budget: str, assignments, *, jobs: int, timeout: float, output: P
     """Run notebooks and report. Raises UserError before anything starts if a name or value is wrong."""
     parameters = {"budget": choose_budget(budget)} | schema.parse_assignments(assignments)
     sources = resolve(names)
-    folder = output or notebook_folder().parent / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}"
+    folder = output or new_folder(notebook_folder().parent / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}")
     tell = (lambda outcome: say(summary(outcome))) if headless() else None
     outcomes = run_notebooks(sources, folder, parameters, jobs=jobs, timeout=timeout, tell=tell)
     report = page.write_report(outcomes, folder, f"Notebooks, {parameters['budget']} budget")
