@@ -147,7 +147,7 @@ BAD_GRIDS = {
     "a number": "5", "a text": "fold", "a list of numbers": "[1, 2]", "a tab": "a:\n\t- 1", "two colons": "a: b: c",
     "a field of no grid": "colour: red", "grid of a number": "grid: 5", "values that are no list": "grid: {seed: 1}",
     "no values": "grid: {seed: []}", "runs of numbers": "runs: [1]", "parameters of a list": "parameters: [1]",
-    "code": "!!python/object/apply:os.system ['touch /tmp/x']", "an endless alias": "a: &a [*a]", "binary": "\x00\x01",
+    "code": "!!python/object/apply:os.system ['touch here']", "an endless alias": "a: &a [*a]", "binary": "\x00\x01",
     "an unknown parameter": "grid: {colour: [1]}", "a seed that is a text": "grid: {seed: [often]}",
     "a seed of NaN": "grid: {seed: [.nan]}", "a notebook that is none": "notebook: 99_none", "nothing": "",
     "a thousand million runs": "grid: {" + ", ".join(f"p{k}: [1, 2, 3, 4, 5, 6, 7, 8]" for k in range(10)) + "}",
