@@ -24,8 +24,14 @@ PYPI_NAME = {
     "playwright-python": "playwright",
 }  # conda-forge's names
 NOT_A_DEPENDENCY = {"python", "pip"}
-IMPORTED_AS = {"ipython": "IPython", "pillow": "PIL", "pyyaml": "yaml"}  # where the package's name is another
+IMPORTED_AS = {
+    "ipython": "IPython",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "python-gdcm": "gdcm",
+}  # where the package's name is another
 USED_UNSEEN = {
+    "python-gdcm": "decoders of lossless JPEG and JPEG-LS, which pydicom finds by itself",
     "jupyterlab": "a command: make lab",
     "nbval": "a plug-in of pytest: make test",
     "ipykernel": "the kernel python3, which every notebook asks for",

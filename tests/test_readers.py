@@ -1,5 +1,6 @@
 """Scans in every orientation and every state of disrepair."""
 
+import base64
 import gzip
 from contextlib import nullcontext
 from itertools import permutations, product
@@ -681,6 +682,56 @@ def test_a_localizer_beside_a_series_is_left_out_and_told(tmp_path):
     write_series(folder, [7], series="1.2.9", number=1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     scan = read_scan(folder)
     assert scan.shape[2] == 3 and scan.notes == ("1 localizer image(s) left out",)
+
+
+# The slices of write_series at 0, 5 and 10 mm as GDCM packs them; the two processes of lossless JPEG share a stream.
+JPEG = [
+    f"/9j/wwALEAADAAQBAREA/8QAFgABAQEAAAAAAAAAAAAAAAAAAAEP/9oACAEBAAEAAM{end}"
+    for end in ("D/AMUUf//ZAA==", "EBBRR//9k=", "ECRRR//9k=")
+]
+JPEG_LS = [
+    f"/9j/9wALEAADAAQBAREA//gADQH//wASAEMBFABA/9oACAEBAAAA{end}"
+    for end in ("AD/8AIAgCAUAIAgCAUAgEAD/2Q==", "ABAmAEAQBAKAEAQBAKAQCAD/2Q==", "ABBOAEAQBAKAEAQBAKAQCAD/2Q==")
+]
+PACKED = {"JPEGLossless": JPEG, "JPEGLosslessSV1": JPEG, "JPEGLSLossless": JPEG_LS}
+
+
+def packed_series(folder, syntax):
+    """The series as archives keep it."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+
+    files = sorted(write_series(folder, [0, 5, 10], shuffle=False).iterdir())
+    for file, stream in zip(files, PACKED[syntax], strict=True):
+        d = pydicom.dcmread(file)
+        d.PixelData = encapsulate([base64.b64decode(stream)])
+        d["PixelData"].is_undefined_length = True
+        d.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+        d.save_as(file)
+    return folder
+
+
+@pytest.mark.parametrize("syntax", PACKED)
+def test_losslessly_packed_slices_hold_the_numbers_of_plain_ones_and_half_of_one_is_refused(tmp_path, syntax):
+    pytest.importorskip("gdcm", reason="python-gdcm is not installed; make installs it")
+    plain = read_scan(write_series(tmp_path / "plain", [0, 5, 10]))
+    folder = packed_series(tmp_path / "packed", syntax)
+    assert np.array_equal(read_scan(folder).voxels, plain.voxels)
+    last = sorted(folder.iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:-24])
+    with pytest.raises(UserError, match=last.name) as error:
+        read_scan(folder)
+    one_line(error)
+
+
+def test_a_packing_without_a_decoder_says_what_brings_one(tmp_path, monkeypatch):
+    from pydicom.pixels.decoders import JPEGLosslessSV1Decoder
+
+    monkeypatch.setattr(JPEGLosslessSV1Decoder, "_available", {})
+    monkeypatch.setattr(JPEGLosslessSV1Decoder, "_unavailable", {"gdcm": ("gdcm>=3.0.10",)})
+    with pytest.raises(UserError, match="pip install python-gdcm") as error:
+        read_scan(packed_series(tmp_path / "s", "JPEGLosslessSV1"))
+    one_line(error)
 
 
 def test_damaged_headers_are_always_one_line(tmp_path):

@@ -101,7 +101,11 @@ def test_a_missing_field_is_named_with_the_file(name, tmp_path):
         ("cost.seconds", None, "field cost.seconds is None, not a whole number or a number"),
         ("schema", "covidseg-run-0", "field schema is 'covidseg-run-0', not 'covidseg-run-1'"),
         ("selections.first", {}, "No selection is called 'first'"),
-        ("selections.last.scores.clean.means.DSC", "0.7", "selections.last.scores.clean.: DSC is '0.7', not a number"),
+        (
+            "selections.last.scores.clean.means.DSC",
+            "0.7",
+            "field selections.last.scores.clean.means.DSC is '0.7', not a whole number",
+        ),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused(name, value, complaint):
@@ -114,7 +118,7 @@ def test_a_field_of_the_wrong_kind_is_refused(name, value, complaint):
 def test_half_a_file_is_refused_and_named(tmp_path):
     path = results.save_record(toy_record(), tmp_path / "result.json")
     path.write_text(path.read_text()[:500])
-    with pytest.raises(UserError, match="result.json: no run record, or damaged"):
+    with pytest.raises(UserError, match="result.json: is damaged, or no JSON"):
         results.find_records(tmp_path)
 
 
@@ -124,7 +128,7 @@ def test_json_that_is_no_record_is_passed_by_and_a_damaged_record_is_one_line(tm
     (tmp_path / "foreign.json").write_bytes(b'{"name": "caf\xe9"}')
     assert results.find_records(tmp_path) == []
     (tmp_path / "cut.json").write_bytes(b'{"schema": "covidseg-run-1", "model": "caf\xc3')
-    with pytest.raises(UserError, match="cut.json: no run record, or damaged"):
+    with pytest.raises(UserError, match="cut.json: is damaged, or no JSON"):
         results.find_records(tmp_path)
 
 

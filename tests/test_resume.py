@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -291,3 +292,71 @@ def test_a_foreign_file_is_no_checkpoint(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "last.pt")
     with pytest.raises(UserError, match="no checkpoint of a covidseg training"):
         run(tmp_path)
+
+
+def without(record, name):
+    return {key: value for key, value in record.items() if key != name}
+
+
+def spoilt(record, part, value=...):
+    """The record with one part of "training", or of all ("/model"), lost or another."""
+    if part.startswith("/"):
+        return without(record, part[1:]) if value is ... else record | {part[1:]: value}
+    training = record["training"]
+    return record | {"training": without(training, part) if value is ... else training | {part: value}}
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run folder of one epoch, and its record."""
+    out = tmp_path_factory.mktemp("begun")
+    run(out)
+    return out, torch.load(out / "last.pt", weights_only=True)
+
+
+PARTS = ("identity", "optimizer", "iteration", "rows", "loss_sum", "seconds", "random")
+
+
+@pytest.mark.parametrize(
+    "part, value",
+    [
+        *((part, ...) for part in PARTS), *((part, "x") for part in PARTS), *((part, None) for part in PARTS),
+        ("/training", ...), ("/training", None), ("/training", []), ("/state", None), ("/state", {"a": 5}),
+        ("/model", ...), ("/options", [1]), ("/about", "x"), ("/preprocessing", 7),
+        ("random", {}), ("random", {"python": 1}), ("optimizer", {}), ("optimizer", {"state": {}, "param_groups": []}),
+        ("rows", [1]), ("rows", [{"epoch": 7}]), ("rows", [{"epoch": 1, "val_miou": "high"}]), ("scaler", "x"),
+        ("iteration", -1), ("iteration", 10**9), ("seconds", -5.0), ("seconds", float("nan")), ("loss_sum", 0.5),
+        ("identity", {"recipe": 1}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_checkpoint_that_lacks_parts_or_has_others_is_one_line(begun, tmp_path, part, value):
+    shutil.copytree(begun[0], tmp_path / "run")
+    torch.save(spoilt(begun[1], part, value), tmp_path / "run" / "last.pt")
+    with pytest.raises(UserError) as caught:
+        run(tmp_path / "run")
+    assert "last.pt" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_best_checkpoint_of_another_kind_is_written_anew(begun, tmp_path):
+    shutil.copytree(begun[0], tmp_path / "run")
+    best = torch.load(tmp_path / "run" / "best.pt", weights_only=True)
+    torch.save(best | {"about": {"row": "first"}}, tmp_path / "run" / "best.pt")
+    run(tmp_path / "run")
+    assert load_checkpoint(tmp_path / "run" / "best.pt")["about"]["row"]["epoch"] >= 1
+
+
+def test_two_trainings_never_share_a_folder(tmp_path):
+    refused = []
+
+    def begin_another(row):
+        with pytest.raises(UserError, match="Another training is writing into"):
+            run(tmp_path / "run")
+        refused.append(row["epoch"])
+
+    run(tmp_path / "run", report=begin_another)
+    assert refused == [1, 2, 3]
+    assert sorted(os.listdir(tmp_path / "run")) == ["best.pt", "curves.csv", "last.pt", "run.json"]
+    (tmp_path / "run" / ".training-0a1b2c3d.lock").touch()  # of a training that was killed elsewhere
+    run(tmp_path / "run")
+    assert len(os.listdir(tmp_path / "run")) == 4

@@ -1,9 +1,11 @@
 """Folders that are made or refused in one line, and files of which nobody ever meets half."""
 
+import json
 import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
@@ -11,7 +13,7 @@ from uuid import uuid4
 from covidseg.errors import UserError
 from covidseg.text import to_json
 
-__all__ = ["make_folder", "scratch_files", "write_atomically", "write_json", "write_text"]
+__all__ = ["make_folder", "new_folder", "read_json", "scratch_files", "write_atomically", "write_json", "write_text"]
 
 
 def make_folder(folder: str | Path) -> None:
@@ -20,6 +22,21 @@ def make_folder(folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+
+
+def new_folder(wish: Path) -> Path:
+    """A folder that was not there, named as wished, or with -2, -3, ... behind: two runs of one second share none."""
+    make_folder(wish.parent)
+    for number in count(1):
+        folder = wish if number == 1 else wish.with_name(f"{wish.name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from None
+        return folder
+    raise AssertionError("there is always a next number")
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], *, shared: bool = False) -> Path:
@@ -53,6 +70,21 @@ def scratch_files(path: Path) -> list[Path]:
     """Files into which ``path`` is being written, or was when its writer was killed."""
     ours = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]+)?\.part")  # older versions: process number, or none
     return [path.with_name(name) for name in os.listdir(path.parent) if ours.fullmatch(name)]
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds. Raises UserError, one line, where it cannot be read or is no JSON.
+
+    A file that is not there raises FileNotFoundError: only the caller knows what that means.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (ValueError, RecursionError) as error:  # also a text that is no UTF-8, a number of 5,000 digits
+        raise UserError(f"{path}: is damaged, or no JSON ({error}).") from None
 
 
 def write_json(path: str | Path, value: Any) -> Path:

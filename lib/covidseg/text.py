@@ -1,13 +1,16 @@
-"""Plain values as text: JSON without NaN, CSV. One rule for all that the kit writes for programs."""
+"""Plain values as text: JSON without NaN, CSV without formulas, lines without terminal codes."""
 
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-__all__ = ["csv_text", "one_line", "plain", "to_json"]
+__all__ = ["csv_text", "one_line", "plain", "printable", "say", "to_json"]
+
+FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the beginning of one, wide forms too
 
 
 def one_line(text: str) -> str:
@@ -17,6 +20,23 @@ def one_line(text: str) -> str:
     'a?b ?[31m'
     """
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def printable(text: str) -> str:
+    """`one_line` for a text of several lines, which keeps its line ends and tabs.
+
+    >>> printable("a\\nb \\x1b[31m")
+    'a\\nb ?[31m'
+    """
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Print for a person at a terminal; what the kit's commands print goes through here.
+
+    error : on stderr, on one line. No name, record or notebook can send codes to the terminal
+    """
+    print(one_line(str(text)) if error else printable(str(text)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def plain(value: Any) -> Any:
@@ -57,13 +77,31 @@ def to_json(value: Any, margin: str = "\n") -> str:
 def csv_text(rows: Iterable[Mapping], columns: Sequence[str] = ()) -> str:
     """Rows as CSV with a head; ``columns`` first, then what else the rows have, in the order of its first appearance.
 
-    >>> csv_text([{"a": 1}, {"b": 2}])
-    'a,b\\n1,\\n,2\\n'
+    A text that a spreadsheet would take for a formula gets an apostrophe in front; a number stays a number.
+
+    >>> csv_text([{"a": 1}, {"b": "=1+1"}])
+    "a,b\\n1,\\n,'=1+1\\n"
     """
-    rows = list(rows)
-    names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
+    rows = [{_harmless(name): _harmless(value) for name, value in row.items()} for row in rows]
+    names = dict.fromkeys([*map(_harmless, columns), *(name for row in rows for name in row)])
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """The value, with an apostrophe in front of a text that would be computed, or hide what stands behind it."""
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r\n", "\n").replace(
+        "\r", "\n"
+    )  # csv leaves a bare \r unquoted, and a new line begins there
+    if not value.lstrip().startswith(tuple(FORMULA)):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

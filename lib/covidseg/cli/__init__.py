@@ -8,7 +8,7 @@ a lone backslash-b above it keeps typer from re-wrapping the lines.
 
 import os
 import sys
-from errno import ENAMETOOLONG
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENAMETOOLONG, ENOSPC, EPERM, EROFS
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated
@@ -17,7 +17,9 @@ import typer
 
 from covidseg import __version__
 from covidseg.errors import UserError
-from covidseg.text import one_line
+from covidseg.text import say
+
+OF_THE_DISK = (EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS)
 
 app = typer.Typer(
     name="covidseg",
@@ -33,7 +35,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"covidseg {__version__}")
+        say(f"covidseg {__version__}")
         raise typer.Exit()
 
 
@@ -59,16 +61,20 @@ def main(args: list[str] | None = None) -> int:
         status = app(args=args, prog_name="covidseg", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
-        return _complain(one_line(str(error)), 1)
+        return _complain(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted.", 130)
     except BrokenPipeError:  # `covidseg models | head`: the reader left, nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
     except OSError as error:
-        if error.errno != ENAMETOOLONG:
+        if error.errno == ENAMETOOLONG:
+            return _complain(f"{str(error.filename)[:60]}... is a longer name than this disk can hold.", 1)
+        if error.errno not in OF_THE_DISK:
             raise
-        return _complain(f"{str(error.filename)[:60]}... is a longer name than this disk can hold.", 1)
+        return _complain(f"{error.filename or 'the disk'}: {error.strerror}.", 1)
+    except MemoryError:
+        return _complain("this takes more memory than the machine has: give less, or a smaller input.", 1)
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own errors about the command line have it
             raise
@@ -77,7 +83,7 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"covidseg: {message}", file=sys.stderr)
+    say(f"covidseg: {message}", error=True)
     return status
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._examples import FIRST, with_examples
+from covidseg.text import say
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +66,7 @@ def batch(
     runs = planned(what, parameter or [], notebook, plain)
     folder = output or command.default_folder()
     if dry_run:
-        typer.echo(listed(runs, folder, workers))
+        say(listed(runs, folder, workers))
         return
     limits = {"workers": workers, "timeout": timeout, "minutes": minutes}
     outcomes = command.run(runs, folder, scheduler=scheduler, **limits, title=f"Batch of {what}")

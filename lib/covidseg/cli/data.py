@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._own import Fill, Images, Intensity, Masks, Patients, Resample, Series, own_data, print_look
+from covidseg.text import say
 
 data = typer.Typer(
     help="List, fetch, prepare and check data sets.",
@@ -35,14 +36,14 @@ def list_(mirror: _Mirror = None) -> None:
     from covidseg.fetch.catalog import last_checked, sources
     from covidseg.fetch.sources import present
 
-    typer.echo("phantom, phantom3d: always there, seeded, no licence to ask for\n")
+    say("phantom, phantom3d: always there, seeded, no licence to ask for\n")
     for source in sources().values():
         here = present(source, mirror)
-        typer.echo(f"{source.name} ({source.kind}): {source.title}")
-        typer.echo(f"  licence: {source.licence}")
-        typer.echo(f"  {'by hand: ' + source.home if source.manual else 'covidseg data fetch ' + source.name}")
-        typer.echo(f"  here: {here or 'no'}")
-    typer.echo(f"\nAddresses last checked {last_checked()}.")
+        say(f"{source.name} ({source.kind}): {source.title}")
+        say(f"  licence: {source.licence}")
+        say(f"  {'by hand: ' + source.home if source.manual else 'covidseg data fetch ' + source.name}")
+        say(f"  here: {here or 'no'}")
+    say(f"\nAddresses last checked {last_checked()}.")
 
 
 @data.command()
@@ -60,7 +61,7 @@ def fetch(
     """
     from covidseg.fetch.sources import fetch as get
 
-    typer.echo(f"Ready in {get(name, mirror, copy=copy, echo=typer.echo)}")
+    say(f"Ready in {get(name, mirror, copy=copy, echo=say)}")
 
 
 @data.command()
@@ -75,7 +76,7 @@ def prepare(
     """
     from covidseg.data.prepare import prepare as store
 
-    store(name, mirror, echo=typer.echo)
+    store(name, mirror, echo=say)
 
 
 @data.command()
@@ -113,7 +114,7 @@ def check(
     else:
         own = own_data(images, masks, patients, **how)
     if own is not None:
-        print_look(own, typer.echo)
+        print_look(own, say)
     elif name:
         _check_set(name, mirror)
     else:
@@ -134,13 +135,13 @@ def _check_set(name: str, mirror: Path | None) -> None:
     rows = preparing.check(name, mirror)
     columns = [c for c in rows[0] if c != "problem"]
     width = {c: max(len(c), *(len(str(row[c])) for row in rows)) for c in columns}
-    typer.echo("  ".join(c.ljust(width[c]) for c in columns))
+    say("  ".join(c.ljust(width[c]) for c in columns))
     for row in rows:
-        typer.echo("  ".join(str(row[c]).ljust(width[c]) for c in columns) + f"  {row['problem'] or 'ok'}")
+        say("  ".join(str(row[c]).ljust(width[c]) for c in columns) + f"  {row['problem'] or 'ok'}")
     missing = preparing.missing_ids(name, mirror)
-    typer.echo(f"{len(rows)} of {WHOLE[name]} volumes; the paper's folds name {len(missing)} slices not here.")
+    say(f"{len(rows)} of {WHOLE[name]} volumes; the paper's folds name {len(missing)} slices not here.")
     if state := preparing.prepared_differs(name):
-        typer.echo(f"prepared: {state}")
+        say(f"prepared: {state}")
     bad = [row for row in rows if row["problem"]]
     if bad:
         raise UserError(f"{name}: {len(bad)} of {len(rows)} volumes have a problem, first: {bad[0]['problem']}")
@@ -165,9 +166,9 @@ def experts(
     pairs = two_experts(*SETS, mirror=mirror)
     for pair in pairs:
         names = " and ".join(f"{name} {volume}" for name, volume in zip(pair.sets, pair.volumes, strict=True))
-        typer.echo(
+        say(
             f"{names}: {pair.slices} slices, Dice {pair.dice:.3f}, {pair.sets[1]} marks {pair.areas:.2f} times the area"
         )
     if write:
         write_text(checkout() / "data" / FILE, as_json(pairs, provenance()))
-        typer.echo(f"data/{FILE} is written; `covidseg report --write` puts it under the tables.")
+        say(f"data/{FILE} is written; `covidseg report --write` puts it under the tables.")

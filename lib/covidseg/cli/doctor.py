@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.text import say
+
 
 def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
@@ -24,8 +26,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inst
     for item in diagnosis.examine():
         items.append(item)
         if not as_json:
-            typer.echo(diagnosis.as_text(item))
+            say(diagnosis.as_text(item))
     if as_json:
-        typer.echo(diagnosis.as_json(items))
+        say(diagnosis.as_json(items))
     if not diagnosis.ready(items):
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._examples import with_examples
+from covidseg.text import say
 
 Dataset = Annotated[str, typer.Option(help="such as phantom, semiseg or p9; a name that is none lists them all")]
 Fold = Annotated[int, typer.Option(min=1, max=5)]
@@ -53,11 +54,11 @@ def evaluate(
     chosen = load_dataset(dataset, split, fold, **options)
     scores = score(loaded.model, chosen, loaded.preprocessing, protocol, size=side, device=_device(device))
     if json:
-        typer.echo(_as_json(scores, loaded, chosen))
+        say(_as_json(scores, loaded, chosen))
     elif per_case:
-        typer.echo(_as_csv(scores))
+        say(_as_csv(scores))
     else:
-        typer.echo(f"{loaded.label} on {chosen!r}\n{scores}")
+        say(f"{loaded.label} on {chosen!r}\n{scores}")
 
 
 def _refuse_guided(checkpoint: str, model) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.text import say
+
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the copies; made if it is not there.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Names or numbers, such as 10 or 10_ct_data; all by default.")]
 
@@ -40,4 +42,4 @@ def _write(kind: str, folder: Path, names: list[str] | None) -> None:
     from covidseg.lessons.exercises import write_copies
 
     written = write_copies(kind, folder, names or [])
-    typer.echo(f"Wrote {len(written)} notebooks to {folder}.")
+    say(f"Wrote {len(written)} notebooks to {folder}.")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.text import say
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -31,9 +33,9 @@ def models(
     if not cards:
         raise UserError(f"No model matches {pattern!r}. `covidseg models` lists them all.")
     if as_json:
-        typer.echo(json.dumps([asdict(c) for c in cards], indent=2))
+        say(json.dumps([asdict(c) for c in cards], indent=2))
         return
     width = max(len(c.name) for c in cards)
-    typer.echo(f"{'model':<{width}}   parameters  dim  paper")
+    say(f"{'model':<{width}}   parameters  dim  paper")
     for c in cards:
-        typer.echo(f"{c.name:<{width}} {c.params:>12,}  {c.dimensions}-D  {c.paper}")
+        say(f"{c.name:<{width}} {c.params:>12,}  {c.dimensions}-D  {c.paper}")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from covidseg.text import say
+
 Out = Annotated[Path, typer.Option("--out", "-o", help="mask to write: .nii.gz, or .png for a single image")]
 Weights = Annotated[
     str | None, typer.Option(help="P9 (its folds averaged), P9-3 (one), phantom, ...; a checkpoint or run folder")
@@ -56,4 +58,4 @@ def predict(
     settings = dict(weights=weights, lung_mask=lung_mask, truth=truth, device=device, intensity=intensity, force=force)
     settings |= dict(series=series, fill=fill, resample_mask=resample_mask)
     report = segment_scan(scan, out, **settings)
-    typer.echo(report.json() if json else "\n".join(report.lines()))
+    say(report.json() if json else "\n".join(report.lines()))

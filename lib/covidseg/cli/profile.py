@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from covidseg.cli._examples import with_examples
+from covidseg.text import say
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +60,7 @@ def profile(
     if table5:
         from covidseg.tables import benchmark
 
-        typer.echo(benchmark.table5_text(benchmark.table5()))
+        say(benchmark.table5_text(benchmark.table5()))
     elif all_:
         _all(name or "*", config, size or 512, device, batch, seconds, as_csv)
     elif name is None:
@@ -92,7 +93,7 @@ def _all(pattern: str, config: str, side: int, device: str, batch: int | None, s
             f"config {config}, {side} x {side}, on {on}; images/s in batches of {batch}; x: over {field.REFERENCE}'s, "
             "timed in turn (its own row shows the noise)"
         )
-        typer.echo(benchmark.as_csv(rows).rstrip() if as_csv else f"{head}\n{benchmark.as_text(rows)}")
+        say(benchmark.as_csv(rows).rstrip() if as_csv else f"{head}\n{benchmark.as_text(rows)}")
 
 
 def _one(name: str, size: int | None, option: list[str], as_json: bool) -> None:
@@ -107,11 +108,11 @@ def _one(name: str, size: int | None, option: list[str], as_json: bool) -> None:
     parts = counted.groups()
     if as_json:
         totals = {key: getattr(counted, key) for key in ("params", "trainable", "macs", "input_shape")}
-        typer.echo(json.dumps({"model": name, **totals, "parts": [asdict(p) for p in parts]}, indent=2))
+        say(json.dumps({"model": name, **totals, "parts": [asdict(p) for p in parts]}, indent=2))
         return
-    typer.echo(f"{name}: {counted}")
+    say(f"{name}: {counted}")
     for part in parts:
-        typer.echo(f"  {part.name:<20} {part.params:>12,} {part.macs:>18,}")
+        say(f"  {part.name:<20} {part.params:>12,} {part.macs:>18,}")
 
 
 def _build(name: str, assignments: list[str]) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from covidseg.cli._examples import FIRST, with_examples
+from covidseg.text import say
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +54,7 @@ def report(
             raise typer.Exit(1)
     elif table is None:
         for name in tables.list_tables():
-            typer.echo(f"{name:<30}{tables.load_table(name).title}")
+            say(f"{name:<30}{tables.load_table(name).title}")
     else:
         changed = read_changed(parse_assignments(parameter or []))
-        typer.echo(command.report(table, records, data, budget, selection, as_csv, changed).rstrip("\n"))
+        say(command.report(table, records, data, budget, selection, as_csv, changed).rstrip("\n"))

@@ -7,6 +7,7 @@ import typer
 
 from covidseg.cli._examples import with_examples
 from covidseg.cli._own import Fill, Images, Intensity, Masks, Patients, Resample, Series, own_data
+from covidseg.text import say
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="folder for last.pt, best.pt, curves.csv and run.json")]
 Variant = Annotated[str, typer.Option(help="row of the model's ablations, e.g. SB; empty for the network itself")]
@@ -90,7 +91,7 @@ def train(
     from covidseg.training.task import Task
 
     # torchrun starts the same command in every process; only the first may speak
-    tell = typer.echo if os.environ.get("RANK", "0") == "0" else lambda line: None
+    tell = say if os.environ.get("RANK", "0") == "0" else lambda line: None
     changes = {"epochs": epochs, "batch": batch, "lr": lr}
     chosen = papers.recipe(recipe, **{name: value for name, value in changes.items() if value is not None})
     if (out / "last.pt").exists() and not resume:

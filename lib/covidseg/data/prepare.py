@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from covidseg.data import splits
 from covidseg.data.case import CaseDataset
 from covidseg.data.datasets import find_volumes, load_dataset, open_shelf, prepared_folder
 from covidseg.data.layouts import LAYOUTS, WHOLE
-from covidseg.data.shelf import open_volume, save_prepared
+from covidseg.data.shelf import open_volume, read_index, save_prepared
 from covidseg.data.transforms import LUNG, to_grey
 from covidseg.errors import UserError, unknown_name
+from covidseg.files import make_folder, write_text
 from covidseg.progress import progress
 
 FOLD_SETS = ("ct100", "p9", "p20", "p1110")
@@ -33,24 +35,47 @@ def prepare(name: str, mirror=None, echo: Callable[[str], None] = lambda line: N
     root, volumes = find_volumes(name, mirror)
     folder = prepared_folder(name)
     scratch = folder.with_name(f"{name}.preparing")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        lines = [save_prepared(scratch, v, open_volume(v)) for v in progress(volumes, f"Preparing {name}")]
-        (scratch / "index.json").write_text(json.dumps({"root": str(root), "volumes": lines}))
-        shutil.rmtree(folder, ignore_errors=True)
-        scratch.rename(folder)
-    except OSError as error:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise UserError(f"{scratch} cannot be written ({error.strerror}): make room or set COVIDSEG_DATA.") from error
+    with _alone(folder):
+        shutil.rmtree(scratch, ignore_errors=True)  # of one that was killed
+        try:
+            lines = [save_prepared(scratch, v, open_volume(v)) for v in progress(volumes, f"Preparing {name}")]
+            write_text(scratch / "index.json", json.dumps({"root": str(root), "volumes": lines}))
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        except OSError as error:
+            reason = f"{scratch} cannot be written ({error.strerror})"
+            raise UserError(f"{reason}: make room or set COVIDSEG_DATA.") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     index = {"name": name, "root": str(root), "volumes": lines}
     if name in (*FOLD_SETS, "semiseg"):
         cases = load_dataset(name, mirror=mirror)
         index["fingerprint"] = cases.fingerprint()
         index["folds"] = fold_table(cases, "ct100" if name == "semiseg" else name)
-    (folder / "index.json").write_text(json.dumps(index) + "\n", encoding="utf-8")
+    write_text(folder / "index.json", json.dumps(index) + "\n")
     stored = sum(p.stat().st_size for p in folder.iterdir())
     echo(f"{name}: {len(lines)} of {WHOLE[name]} volumes, {stored / 1e6:,.1f} MB in {folder}")
     return folder
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the place of a prepared set; UserError where another process is preparing it."""
+    from filelock import FileLock, Timeout
+
+    make_folder(folder.parent)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"Another process is preparing {folder}: wait for it, or end it.") from None
+    except OSError as error:
+        raise UserError(f"{folder.parent}: nothing can be written there ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def fold_table(cases: CaseDataset, folds_of: str) -> dict:
@@ -97,13 +122,12 @@ def missing_ids(name: str, mirror=None) -> list[str]:
 
 def prepared_differs(name: str) -> str:
     """'' if the prepared arrays are those that were written, else what is wrong; 'not prepared' where they are not."""
-    index_path = prepared_folder(name) / "index.json"
-    if not index_path.is_file():
-        return "not prepared"
-    index = json.loads(index_path.read_text(encoding="utf-8"))
-    if "fingerprint" not in index:
-        return ""
     try:
+        index = read_index(prepared_folder(name))
+        if index is None:
+            return "not prepared"
+        if "fingerprint" not in index:
+            return ""
         shelf, _, _ = open_shelf(name)
         found = load_dataset(name).fingerprint() if shelf else ""
     except UserError as error:

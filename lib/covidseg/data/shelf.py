@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from covidseg.data.case import ALL_CLASSES, CONSOLIDATION, GGO, INFECTION_ONLY, Case
 from covidseg.data.layouts import Volume
 from covidseg.errors import UserError
+from covidseg.files import read_json
 from covidseg.scans.read import read_mask, read_scan
 from covidseg.scans.stored import Scan, read_picture
 
@@ -165,14 +166,52 @@ def save_prepared(folder: Path, volume: Volume, data: Opened) -> dict:
 
 
 def read_index(folder: Path) -> dict | None:
-    """The index of a prepared set, or None. Raises UserError if it is damaged."""
+    """The index of a prepared set, or None. Raises UserError if it is damaged, or a part of it is of another kind."""
     path = folder / "index.json"
-    if not path.is_file():
-        return None
+    way_out = f"delete {folder} and prepare the set again"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): delete {folder} and prepare the set again.") from error
+        index = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}: {way_out}.") from error
+    if not isinstance(index, dict):
+        raise UserError(f"{path} is damaged, it is no mapping: {way_out}.")
+    rules = {"root": _is_text, "volumes": lambda value: isinstance(value, list)}
+    rules |= {"fingerprint": _is_text} if "fingerprint" in index else {}
+    bad = [name for name, rule in rules.items() if not rule(index.get(name))]
+    for number, line in enumerate([] if bad else index["volumes"], 1):
+        line = line if isinstance(line, dict) else {}
+        bad += [f"{name} of volume {number}" for name, rule in LINE.items() if not rule(line.get(name))]
+        bad += [f"infected of volume {number}"] * (not bad and max(line["infected"], default=0) >= len(line["numbers"]))
+    if bad:
+        raise UserError(f"{path} is damaged, its {bad[0]} is not what was written: {way_out}.")
+    return index
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_counts(value: object) -> bool:
+    return isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)
+
+
+def _is_spacing(value: object) -> bool:
+    known = isinstance(value, list) and len(value) == 3
+    return known and all(s is None or (type(s) in (int, float) and isfinite(s) and s > 0) for s in value)
+
+
+LINE = {  # of the index: what `save_prepared` writes; a name is a file's, in this folder
+    "name": lambda value: _is_text(value) and value == Path(value).name != "",
+    "patient": _is_text,
+    "classes": lambda value: value in (ALL_CLASSES, INFECTION_ONLY),
+    "intensity": lambda value: value in ("HU", "grey"),
+    "spacing": _is_spacing,
+    "numbers": _is_counts,
+    "infected": _is_counts,
+    "lung": lambda value: isinstance(value, bool),
+}
 
 
 def prepared_shelf(folder: Path, index: dict) -> Shelf:
@@ -183,6 +222,10 @@ def prepared_shelf(folder: Path, index: dict) -> Shelf:
         line = lines[volume.name]
         arrays = [_upright_map(folder / f"{volume.name}.{kind}.npy") for kind in ("image", "mask")]
         lung = _upright_map(folder / f"{volume.name}.lung.npy") if line["lung"] else None
+        if len({a.shape for a in (*arrays, arrays[0] if lung is None else lung)}) > 1 or arrays[0].shape[2] != len(
+            line["numbers"]
+        ):
+            raise UserError(f"{folder}: the arrays of {volume.name} differ in shape: prepare the set again.")
         spacing = tuple(float("nan") if s is None else s for s in line["spacing"])
         return Opened(*arrays, lung, line["intensity"], spacing, tuple(line["numbers"]))
 
@@ -196,5 +239,5 @@ def prepared_shelf(folder: Path, index: dict) -> Shelf:
 def _upright_map(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r").transpose(1, 2, 0)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is missing or damaged: prepare the set again with `covidseg data prepare`.") from error

@@ -119,6 +119,8 @@ class Preprocessing:
             raise UserError(f"Preprocessing: mean {self.mean} and std {self.std} must be three finite numbers each.")
         if min(self.std) <= 0:
             raise UserError(f"Preprocessing: std {self.std} must be above 0 (is every training image of one grey?).")
+        if not all(math.isfinite(v) for v in self.window) or self.window.width <= 0:
+            raise UserError(f"Preprocessing: {self.window} is no window: a level and a width above 0, in HU.")
 
     def normalise(self, image: np.ndarray, intensity: str = "HU") -> torch.Tensor:
         """(H, W) in HU or grey -> float32 (3, H, W) at native resolution: grey, minus mean, over std."""

@@ -139,9 +139,10 @@ def _note(part: Path) -> Path:
 
 def _read_note(part: Path) -> dict:
     try:
-        return json.loads(_note(part).read_text())
+        note = json.loads(_note(part).read_text())
     except (OSError, ValueError):
         return {}
+    return note if isinstance(note, dict) and all(isinstance(text, str) for text in note.values()) else {}
 
 
 def _write_note(part: Path, values: dict) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from hashlib import file_digest
 from pathlib import Path
@@ -20,7 +21,7 @@ from covidseg.fetch import catalog
 from covidseg.fetch.archive import safe_extract
 from covidseg.fetch.catalog import RemoteFile, Source
 from covidseg.fetch.download import download
-from covidseg.files import write_text
+from covidseg.files import read_json, write_text
 
 RECORD = "record.json"
 
@@ -132,8 +133,11 @@ def verify(path: Path, file: RemoteFile, recorded: dict | None = None) -> str:
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
-    with open(path, "rb") as handle:
-        return file_digest(handle, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as handle:
+            return file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _download(source: Source, file: RemoteFile) -> Path:
@@ -180,12 +184,17 @@ def _record(path: Path, file: RemoteFile, root: Path, origin: str) -> None:
 
 
 def _records(root: Path) -> dict:
+    way_out = "delete it to record the checksums anew"
     try:
-        return json.loads((root / RECORD).read_text(encoding="utf-8"))
-    except OSError:
+        records = read_json(root / RECORD)
+    except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{root / RECORD} is not JSON ({error}): delete it to record the checksums anew.") from error
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}: {way_out}.") from error
+    entries = records.values() if isinstance(records, dict) else [None]
+    if not all(isinstance(e, dict) and {"sha256", "date"} <= e.keys() for e in entries):
+        raise UserError(f"{root / RECORD} holds more than checksums: {way_out}.")
+    return records
 
 
 def _recorded(root: Path, relative: str) -> dict | None:
@@ -237,14 +246,22 @@ def _copy_from_mirror(source: Source, place: Path, echo) -> None:
 
 
 def _copy(origin: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(target.name + ".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    if origin.is_dir():
-        shutil.copytree(origin, scratch, copy_function=shutil.copyfile)
-    else:
-        shutil.copyfile(origin, scratch)
-    os.replace(scratch, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+        if origin.is_dir():
+            shutil.copytree(origin, scratch, copy_function=shutil.copyfile)
+        else:
+            shutil.copyfile(origin, scratch)
+        os.replace(scratch, target)
+    except OSError as error:  # copytree's own error has a list in place of a reason
+        reason = error.strerror or "not all of its files could be"
+        raise UserError(f"{origin} cannot be copied to {target} ({reason}): make room or set COVIDSEG_DATA.") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            scratch.unlink()
 
 
 def _has_files(folder: Path) -> bool:

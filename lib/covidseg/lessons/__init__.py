@@ -63,7 +63,9 @@ def read(path: Path):
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise UserError(f"There is no notebook {path}.") from None
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+    except Exception as error:  # of a file that is none, nbformat raises what it meets first: seven kinds so far
         raise UserError(f"{path} is not a notebook ({type(error).__name__}).") from None
 
 

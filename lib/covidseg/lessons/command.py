@@ -3,12 +3,14 @@
 from datetime import datetime
 from pathlib import Path
 
+from covidseg.files import new_folder, write_text
 from covidseg.lesson import choose_budget, in_words
 from covidseg.lessons import notebook_folder, page, resolve, schema
 from covidseg.lessons import refresh as refreshing
 from covidseg.lessons import table as tables
 from covidseg.lessons.runner import Outcome, run_notebooks
 from covidseg.progress import headless, progress
+from covidseg.text import say
 
 MOST_RESULTS = 3
 
@@ -17,13 +19,13 @@ def run(names, budget: str, assignments, *, jobs: int, timeout: float, output: P
     """Run notebooks and report. Raises UserError before anything starts if a name or value is wrong."""
     parameters = {"budget": choose_budget(budget)} | schema.parse_assignments(assignments)
     sources = resolve(names)
-    folder = output or notebook_folder().parent / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}"
-    tell = (lambda outcome: print(summary(outcome), flush=True)) if headless() else None
+    folder = output or new_folder(notebook_folder().parent / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}")
+    tell = (lambda outcome: say(summary(outcome))) if headless() else None
     outcomes = run_notebooks(sources, folder, parameters, jobs=jobs, timeout=timeout, tell=tell)
     report = page.write_report(outcomes, folder, f"Notebooks, {parameters['budget']} budget")
     if output is None:
         report = page.point_latest(folder) / "index.html"
-    print(f"\n{text_table(outcomes)}\n\n{verdict(outcomes)} See {_nearby(report)}.")
+    say(f"\n{text_table(outcomes)}\n\n{verdict(outcomes)} See {_nearby(report)}.")
     return outcomes
 
 
@@ -58,7 +60,7 @@ def refresh(names, *, timeout: float) -> bool:
     good = True
     for source in progress(resolve(names), "refresh"):
         outcome, complaints = refreshing.refresh(source, timeout)
-        print(summary(outcome), *complaints, sep="\n  ", flush=True)
+        say("\n  ".join([summary(outcome), *complaints]))
         good = good and outcome.status == "done" and not complaints
     return good
 
@@ -69,13 +71,13 @@ def table(check: bool) -> bool:
     old = readme.read_text(encoding="utf-8")
     new = tables.update(old, tables.table())
     if new == old:
-        print("The README's table of notebooks is up to date.")
+        say("The README's table of notebooks is up to date.")
     elif check:
-        print("The README's table of notebooks is out of date; run `covidseg notebooks table`.")
+        say("The README's table of notebooks is out of date; run `covidseg notebooks table`.")
         return False
     else:
-        readme.write_text(new, encoding="utf-8")
-        print("The README's table of notebooks is written.")
+        write_text(readme, new)
+        say("The README's table of notebooks is written.")
     return True
 
 

@@ -18,7 +18,12 @@ OK, FAIL, OPTIONAL = "OK", "FAIL", "OPTIONAL-missing"
 OLDEST_PYTHON = (3, 11)
 LEAST_DISK = 2.0  # GB, for runs and prepared data
 REINSTALL = "Install again: `make clean run`, or `pip install -e .`."
-MODULE_OF = {"ipython": "IPython", "pillow": "PIL", "pyyaml": "yaml"}  # distributions whose module has another name
+MODULE_OF = {
+    "ipython": "IPython",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "python-gdcm": "gdcm",
+}  # distributions whose module has another name
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 

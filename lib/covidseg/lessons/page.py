@@ -6,8 +6,10 @@ from base64 import b64encode
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 from covidseg import __version__
+from covidseg.files import write_text
 from covidseg.lesson import in_words
 from covidseg.lessons import read
 from covidseg.lessons.runner import Outcome
@@ -33,11 +35,18 @@ NO_REQUESTS = (
 def write_report(outcomes: list[Outcome], folder: Path, title: str) -> Path:
     """Write ``folder/index.html`` and beside each executed notebook its HTML. Returns the page."""
     for outcome in outcomes:
-        if outcome.executed:
-            outcome.executed.with_suffix(".html").write_text(notebook_html(outcome.executed), encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(index_html(outcomes, title), encoding="utf-8")
-    return page
+        if outcome.executed and (why := write_page(outcome.executed)):
+            outcome.error = outcome.error or f"no page of it: {why}"
+    return write_text(folder / "index.html", index_html(outcomes, title))
+
+
+def write_page(executed: Path) -> str:
+    """Write an executed notebook's HTML beside it. Returns "", or why there is none: no reason to lose a run."""
+    try:
+        write_text(executed.with_suffix(".html"), notebook_html(executed))
+    except Exception as error:  # whatever nbconvert meets in an odd notebook
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def index_html(outcomes: list[Outcome], title: str) -> str:
@@ -45,11 +54,14 @@ def index_html(outcomes: list[Outcome], title: str) -> str:
     done = sum(outcome.status == "done" for outcome in outcomes)
     total = sum(outcome.seconds for outcome in outcomes)
     says = f"{done} of {len(outcomes)} notebooks ran to their end, {total:.0f} s together;"
-    rows = [
-        asdict(outcome) | {"page": f"{outcome.name}/{outcome.name}.html" if outcome.executed else ""}
-        for outcome in outcomes
-    ]
+    rows = [asdict(outcome) | {"page": _address(outcome)} for outcome in outcomes]
     return table_html(title, says, "notebook", rows)
+
+
+def _address(outcome: Outcome) -> str:
+    """Of an outcome's page, seen from the table; "" where there is none. A name may hold # or ?."""
+    there = outcome.executed and outcome.executed.with_suffix(".html").is_file()
+    return quote(f"{outcome.name}/{outcome.name}.html") if there else ""
 
 
 def table_html(title: str, says: str, heading: str, rows: list[dict]) -> str:

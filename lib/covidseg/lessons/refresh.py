@@ -1,10 +1,10 @@
 """Execute the committed notebooks again, in place, and leave nothing in them that changes by itself."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
 from covidseg.errors import UserError
+from covidseg.files import write_atomically
 from covidseg.lessons import read, write
 from covidseg.lessons.figures import quantise_figures
 from covidseg.lessons.guards import problems
@@ -24,7 +24,7 @@ def refresh(source: Path, timeout: float = 1800) -> tuple[Outcome, list[str]]:
         if outcome.status != "done":
             return outcome, []
         write(quantise_figures(strip(read(outcome.executed))), outcome.executed)
-        shutil.copyfile(outcome.executed, source)
+        write_atomically(source, lambda file: file.write(outcome.executed.read_bytes()))
     return outcome, problems(source)
 
 

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from covidseg.files import make_folder
+from covidseg.errors import UserError
+from covidseg.files import make_folder, read_json
 from covidseg.lessons import read, schema, write
 from covidseg.lessons.tidy import tidy
 from covidseg.progress import progress
@@ -48,9 +49,19 @@ def run_notebook(
     parameters : checked against the notebook's parameters cell before any process starts
     timeout : seconds for the whole notebook
     environment : variables to set besides the runner's own, such as CUDA_VISIBLE_DEVICES
-    Raises UserError for bad parameters. Everything after that, also a crash, is in the Outcome.
+    Raises UserError for bad parameters. Everything after that, also a crash or a full disk, is in the Outcome.
     """
     parameters = schema.accept(read(source), parameters or {}, source.stem)
+    begin = time.monotonic()
+    try:
+        outcome = _run(source, folder, parameters, timeout, environment)
+    except (UserError, OSError) as error:
+        outcome = Outcome(source.stem, "failed", 0.0, error=str(error))
+    outcome.seconds = time.monotonic() - begin
+    return outcome
+
+
+def _run(source: Path, folder: Path, parameters: dict, timeout: float, environment: dict | None) -> Outcome:
     make_folder(folder)
     executed = folder.resolve() / source.name
     job = {
@@ -64,7 +75,6 @@ def run_notebook(
     }
     result = folder.resolve() / "result.json"
     result.unlink(missing_ok=True)  # never take an older run's numbers for this one's
-    begin = time.monotonic()
     for attempt in range(ATTEMPTS):
         outcome = _in_fresh_process(job, _environment(result, environment), timeout, folder / "log.txt")
         if outcome["status"] != "no kernel":
@@ -73,12 +83,13 @@ def run_notebook(
     status = "failed" if outcome["status"] == "no kernel" else outcome["status"]
     if executed.is_file():
         write(tidy(read(executed)), executed)
+    results = _read(result).get("results")
     return Outcome(
         name=source.stem,
         status=status,
-        seconds=time.monotonic() - begin,
+        seconds=0.0,
         error=outcome["error"],
-        results=_read(result).get("results", {}),
+        results=results if isinstance(results, dict) else {},
         executed=executed if executed.is_file() else None,
     )
 
@@ -154,18 +165,19 @@ def _in_fresh_process(job: dict, environment: dict, timeout: float, log: Path) -
         finally:
             with _lock:
                 _children.discard(child)
-    return _read(outcome) or {
-        "status": "failed",
-        "error": f"the process ended with status {child.returncode}; see {log.name}",
-    }
+    told = _read(outcome)
+    if {"status", "error"} <= told.keys():
+        return told
+    return {"status": "failed", "error": f"the process ended with status {child.returncode}; see {log.name}"}
 
 
 def _read(path: Path) -> dict:
-    """A JSON file of the run; {} if it is not there, or was cut short with its writer."""
+    """A JSON file of the run; {} if it is not there, was cut short with its writer, or is no mapping."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        value = read_json(path)
+    except (FileNotFoundError, UserError):
         return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _end(child: subprocess.Popen) -> None:

@@ -61,15 +61,18 @@ def parameters(notebook) -> dict[str, Parameter]:
 
 def read_cell(source: str) -> dict[str, Parameter]:
     """``parameters`` for the text of the cell."""
-    comments = _comments(source)
+    try:
+        comments, lines = _comments(source), ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, tokenize.TokenError):
+        raise UserError("The parameters cell is no Python: write lines of the form `name = literal`.") from None
     found = {}
-    for node in ast.parse(source).body:
+    for node in lines:
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
         if not isinstance(target, ast.Name):
             raise UserError(f"Line {node.lineno} of the parameters cell is not `name = literal`.")
         try:
             default = ast.literal_eval(node.value)
-        except ValueError:
+        except (ValueError, TypeError):
             raise UserError(f"Parameter {target.id} in the parameters cell is not a plain literal.") from None
         found[target.id] = _parameter(target.id, default, comments.get(node.end_lineno, ""))
     return found
@@ -110,7 +113,13 @@ def read_literal(text: str):
     """
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (
+        ValueError,
+        SyntaxError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+    ):  # {[]: 1} is a TypeError, ((((... the last
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 

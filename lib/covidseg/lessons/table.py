@@ -16,11 +16,16 @@ def table(folder: Path | None = None) -> str:
         "| --- | --- | --- | --- |",
     ]
     for path in all_notebooks(folder):
-        about = read(path).metadata.get("covidseg", {})
-        minutes = " / ".join(str(about.get("minutes", {}).get(b, "?")) for b in ("smoke", "lesson", "paper"))
+        about = _mapping(read(path).metadata.get("covidseg"))
+        minutes = " / ".join(str(_mapping(about.get("minutes")).get(b, "?")) for b in ("smoke", "lesson", "paper"))
         link = f"[{path.stem}]({path.parent.name}/{path.name})"
         lines.append(f"| {link} | {about.get('question', '?')} | {minutes} | {about.get('paper') or ''} |")
     return "\n".join(lines)
+
+
+def _mapping(value: object) -> dict:
+    """The value, or {} for one of another kind: an odd notebook leaves its cells of the table open."""
+    return value if isinstance(value, dict) else {}
 
 
 def update(text: str, new_table: str) -> str:

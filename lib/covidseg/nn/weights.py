@@ -17,9 +17,11 @@ from covidseg.files import write_atomically
 from covidseg.nn.registry import create_model
 from covidseg.text import one_line
 
-__all__ = ["LoadedWeights", "load_weights", "read_tensors", "save_weights"]
+__all__ = ["LoadedWeights", "check_kinds", "load_weights", "read_tensors", "refuse_not_finite", "save_weights"]
 
 FORMAT = "covidseg-weights-1"
+KINDS = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
+LARGEST_OPTION = 4096  # channels, layers, sides: no network here comes near
 LARGEST_INPUT = 4096  # pixels a side; a damaged number must not ask for all memory
 
 
@@ -67,25 +69,25 @@ def load_weights(path: str | Path) -> LoadedWeights:
     record = read_tensors(path)
     if not isinstance(record, dict) or not {"model", "state", "preprocessing"} <= record.keys():
         raise UserError(f"{path} holds no covidseg weights. `covidseg train` writes files that do.")
-    _check_kinds(path, record)
+    check_kinds(path, record)
     options = record.get("options", {})
+    if (size := _largest(options)) > LARGEST_OPTION:
+        raise UserError(f"{path} is damaged: it asks for a network of {size:g} channels or layers. Take another file.")
     try:
+        _refuse_misfit(path, record, options)
         model = create_model(record["model"], **options)
         preprocessing = Preprocessing.from_dict(record["preprocessing"])
     except UserError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} records settings that no network here has ({reason}): take another file.") from error
     if not 1 <= preprocessing.size <= LARGEST_INPUT:
         raise UserError(
             f"{path} wants inputs of {preprocessing.size} pixels a side; possible are 1 to {LARGEST_INPUT}."
         )
-    try:
-        model.load_state_dict(record["state"])
-    except (RuntimeError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.") from error
-    _refuse_not_finite(path, record["state"])
+    model.load_state_dict(record["state"])
+    refuse_not_finite(path, record["state"])
     about = dict(record.get("about", {}))
     label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))
     licence = one_line(str(about.pop("licence", "not stated")))
@@ -93,15 +95,38 @@ def load_weights(path: str | Path) -> LoadedWeights:
     return LoadedWeights(model.eval(), preprocessing, label, licence, about)
 
 
-def _check_kinds(path: Path, record: dict) -> None:
-    """UserError where a part of the record is of another type than ``save_weights`` writes."""
-    kinds = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
+def check_kinds(path: str | Path, record: Mapping, kinds: Mapping[str, Any] = KINDS, *, whole: bool = False) -> None:
+    """UserError where a part of a record is of another type than was written.
+
+    whole : a part that is not there is one, too
+    """
     for name, kind in kinds.items():
-        if not isinstance(record.get(name, {}), kind):
+        if name not in record and whole:
+            raise UserError(f"{path} is damaged: its {name!r} is missing. Take another file.")
+        if name in record and not isinstance(record[name], kind):
             raise UserError(f"{path} is damaged: its {name!r} is {type(record[name]).__name__}. Take another file.")
 
 
-def _refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
+def _largest(options: Any) -> float:
+    """The largest number in nested options."""
+    inner = options.values() if isinstance(options, Mapping) else options if isinstance(options, list | tuple) else ()
+    own = abs(options) if isinstance(options, int | float) else 0
+    return max([own, *map(_largest, inner)])
+
+
+def _refuse_misfit(path: Path, record: dict, options: Mapping) -> None:
+    """UserError unless the state has the network's shapes; seen without memory, for options may ask for all of it."""
+    try:
+        with torch.device("meta"):
+            model = create_model(record["model"], **options)
+    except NotImplementedError:  # first weights that need numbers
+        return
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    if wanted != {name: tuple(getattr(value, "shape", ("?",))) for name, value in record["state"].items()}:
+        raise UserError(f"{path}: the weights do not fit {record['model']!r} built with {options}.")
+
+
+def refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
     """UserError if a number in a state dict is NaN or infinite: such a network answers "nothing" to everything."""
     for name, value in state.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():

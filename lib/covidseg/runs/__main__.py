@@ -15,6 +15,7 @@ from covidseg.errors import UserError
 from covidseg.lessons.schema import parse_assignments
 from covidseg.runs import command
 from covidseg.runs.plan import plan_file
+from covidseg.text import say
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         limits = {"workers": options.workers, "minutes": options.minutes}
         outcomes = command.run(runs, options.output, **limits, title=f"Batch of {options.grid}")
     except UserError as error:
-        print(f"covidseg: {error}", file=sys.stderr)
+        say(f"covidseg: {error}", error=True)
         return 1
     except KeyboardInterrupt:
         return 130  # what a shell expects

@@ -11,6 +11,7 @@ from covidseg.files import make_folder
 from covidseg.progress import headless, progress
 from covidseg.runs import cluster, pool, summary, work
 from covidseg.runs.plan import Run
+from covidseg.text import say
 
 SUMMARY_EVERY = 5.0  # seconds: a batch that is killed leaves a summary not older than this
 
@@ -53,10 +54,10 @@ def run(
         outcomes = [done[run.key] for run in runs if run.key in done]
         report = summary.write_summary(outcomes, folder, title)
         if left := [run.name for run in runs if run.key not in done]:
-            print(f"Stopped with {len(outcomes)} of {len(runs)} runs done; the same call does the rest.", flush=True)
-            print(f"Missing: {', '.join(left)}.", flush=True)
+            say(f"Stopped with {len(outcomes)} of {len(runs)} runs done; the same call does the rest.")
+            say(f"Missing: {', '.join(left)}.")
     if not left:
-        print(f"{summary.verdict(outcomes)} See {_nearby(report)} and summary.csv beside it.")
+        say(f"{summary.verdict(outcomes)} See {_nearby(report)} and summary.csv beside it.")
     return outcomes
 
 
@@ -87,7 +88,7 @@ def _follow(coming: Iterable[dict], done: dict, many: int, folder: Path, title: 
         done[outcome["key"]] = outcome
         if headless() or outcome["status"] not in summary.GOOD:
             left = (time.monotonic() - begin) / (len(done) - first) * (many - len(done))
-            print(summary.line(outcome, len(done), many, left), flush=True)
+            say(summary.line(outcome, len(done), many, left))
         if time.monotonic() - written > SUMMARY_EVERY:
             summary.write_summary(list(done.values()), folder, title)
             written = time.monotonic()

@@ -12,10 +12,13 @@ says: a remark
 
 import json
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from covidseg.errors import UserError, unknown_name
+
+MOST = 100_000  # runs of a block: a slip of the pen must not fill the memory
 
 __all__ = ["BLOCK_KEYS", "combinations", "read_grid"]
 
@@ -44,7 +47,7 @@ def _parsed(path: Path, text: str) -> Any:
     if path.suffix == ".json":
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not JSON: {error}.") from None
     try:
         import yaml
@@ -52,7 +55,11 @@ def _parsed(path: Path, text: str) -> Any:
         raise UserError(f"{path}: YAML needs the package pyyaml, which is not here; write the grid as JSON.") from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ) as error:  # ValueError: a number of 5,000 digits, a date of none
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
 
 
@@ -65,6 +72,8 @@ def combinations(block: dict) -> list[dict]:
     [{'fold': 1, 'seed': 0}, {'fold': 1, 'seed': 1}, {'fold': 1, 'size': 96}]
     """
     common, grid, single = _fields(block)
+    if (many := prod(map(len, grid.values()))) > MOST:
+        raise UserError(f"this grid has {many:,} combinations; a batch takes {MOST:,} at most.")
     products = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     return [common | chosen for chosen in (products if grid or not single else []) + single]
 

@@ -6,14 +6,14 @@ training to choose by, on those. "last" takes the last epoch, chosen before any 
 ``runs/`` holds a machine's own records, ``results/records/`` the committed ones of real data.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.files import write_json
-from covidseg.text import plain
+from covidseg.files import read_json, write_json
+from covidseg.text import one_line, plain
 
 SCHEMA = "covidseg-run-1"
 SELECTIONS = {
@@ -48,6 +48,8 @@ FIELDS = {
     "cost.device": (str,),
     "cost.peak_memory_mb": (*NUMBER, None),
 }
+PROVENANCE_FIELDS = {name: (str, None) for name in ("started", "engine", "source", "code")}  # if it has them
+LARGEST = 2**63  # a number beyond has come from no run, and no table could hold it
 SELECTION_FIELDS = {"epoch": (int,), "scores": (dict,)}
 SCORE_FIELDS = {"means": (dict,), "pooled": (dict,), "cases": (list,), "n": (dict,), "undefined": (dict,)}
 WORDS = {int: "a whole number", float: "a number", str: "a text", dict: "a mapping", list: "a list", None: "null"}
@@ -74,26 +76,51 @@ def check_record(record: Any, where: str = "the record") -> dict:
         raise UserError(f"{where}: a run record is a mapping, not {_kind(record)}.")
     if record.get("schema") != SCHEMA:
         raise UserError(f"{where}: field schema is {record.get('schema')!r}, not {SCHEMA!r}.")
+    _check_values(record, where)
     _check_fields(record, FIELDS, where)
+    provenance = record["provenance"]
+    there = {name: types for name, types in PROVENANCE_FIELDS.items() if name in provenance}
+    _check_fields(provenance, there, where, "provenance.")
     for rule, selection in record["selections"].items():
         if rule not in SELECTIONS:
             raise UserError(f"{where}: {unknown_name('selection', rule, SELECTIONS)}")
         _check_fields(selection, SELECTION_FIELDS, where, f"selections.{rule}.")
         for protocol, scores in selection["scores"].items():
-            place = f"selections.{rule}.scores.{protocol}."
-            _check_fields(scores, SCORE_FIELDS, where, place)
-            for name, value in (scores["means"] | scores["pooled"]).items():
-                if not _fits(value, (*NUMBER, None)):
-                    raise UserError(f"{where}: {place}: {name} is {_kind(value)}, not a number or null.")
+            _check_scores(scores, where, f"selections.{rule}.scores.{protocol}.")
     if missing := SELECTIONS.keys() - record["selections"].keys():
         raise UserError(f"{where}: field selections.{min(missing)} is missing.")
     return record
 
 
+def _check_scores(scores: Any, where: str, place: str) -> None:
+    _check_fields(scores, SCORE_FIELDS, where, place)
+    kinds = {"means": (*NUMBER, None), "pooled": (*NUMBER, None), "n": (int,), "undefined": (int,)}
+    for part, types in kinds.items():  # each by itself: one must not hide what the other has of that name
+        _check_fields(scores[part], dict.fromkeys(scores[part], types), where, f"{place}{part}.")
+    for row in scores["cases"]:
+        if not isinstance(row, dict):
+            raise UserError(f"{where}: field {place}cases holds {_kind(row)}, not mappings alone.")
+
+
+def _check_values(value: Any, where: str, name: str = "") -> None:
+    """UserError for what no field may hold, however deep: a number that is none, a text with terminal codes."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_values(key, where, f"{name}.{key}".lstrip("."))
+            _check_values(inner, where, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_values(inner, where, name)
+    elif isinstance(value, float | int) and (abs(value) >= LARGEST or not isfinite(value)):
+        raise UserError(f"{where}: field {name} is {_kind(value)}, not a finite number.")
+    elif isinstance(value, str) and one_line(value) != value:
+        raise UserError(f"{where}: field {name} holds a text with line ends or codes: {one_line(value)[:40]!r}.")
+
+
 def _check_fields(record: dict, fields: dict, where: str, prefix: str = "") -> None:
     for name, types in fields.items():
         value: Any = record
-        for part in name.split("."):
+        for part in name.split(".") if fields is FIELDS else [name]:  # a score's own name may have a dot
             if not isinstance(value, dict) or part not in value:
                 raise UserError(f"{where}: field {prefix}{name} is missing.")
             value = value[part]
@@ -109,6 +136,8 @@ def _fits(value: object, types: tuple) -> bool:
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return "a number of more than 18 digits"
     return repr(value) if isinstance(value, str | int | float | bool) or value is None else f"a {type(value).__name__}"
 
 
@@ -124,18 +153,17 @@ def load_record(path: Path) -> dict:
     """Read and check one record. Raises UserError, one line with file and field."""
     path = Path(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: no run record, or damaged ({error}).") from None
     return check_record(record, str(path))
 
 
-def find_records(*folders: Path) -> list[dict]:
+def find_records(*folders: Path, odd: Callable[[str], object] | None = None) -> list[dict]:
     """Every run record under the folders, in the order of their paths; other JSON files are passed by.
 
-    A file that calls itself a record but is not whole raises UserError: a table must not lose a run in silence.
+    odd : called with the line about a file that calls itself a record but is none, which is then left out; without it
+        UserError is raised: a table must not lose a run in silence
     Folders of runs under way (names with ``.part-``) and of failed ones are left out; a folder that is not there
     holds no record. Each record gains ``"file"``, its path.
     """
@@ -144,8 +172,13 @@ def find_records(*folders: Path) -> list[dict]:
         for path in sorted(Path(folder).rglob("*.json")):
             if any(".part-" in part or part.endswith(".failed") for part in path.relative_to(folder).parts):
                 continue
-            if path.is_file() and f'"{SCHEMA}"'.encode() in _bytes(path):
-                found.append(load_record(path) | {"file": str(path)})
+            try:
+                if path.is_file() and f'"{SCHEMA}"'.encode() in _bytes(path):
+                    found.append(load_record(path) | {"file": str(path)})
+            except UserError as error:
+                if odd is None:
+                    raise
+                odd(str(error))
     return found
 
 

@@ -1,14 +1,14 @@
 """What became of a batch: ``summary.csv`` for a spreadsheet, ``index.html`` for people, lines for the terminal."""
 
-import csv
-import io
 from pathlib import Path
+from urllib.parse import quote
 
 from covidseg.errors import UserError
 from covidseg.files import write_text
 from covidseg.lesson import in_words
 from covidseg.lessons.page import GOOD, table_html
 from covidseg.runs.costs import in_time
+from covidseg.text import csv_text
 
 COLUMNS = ("name", "status", "seconds", "error")
 MOST_SCORES = 4
@@ -39,12 +39,7 @@ def summary_csv(outcomes: list[dict]) -> str:
         | {f"result {name}": value for name, value in _short(outcome).items()}
         for outcome in outcomes
     ]
-    columns = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(rows, COLUMNS)
 
 
 def summary_html(outcomes: list[dict], title: str) -> str:
@@ -61,7 +56,7 @@ def _page(outcome: dict) -> str:
     if not outcome.get("notebook"):
         return ""
     home = outcome["name"] + ("" if outcome["status"] in GOOD else ".failed")
-    return f"{home}/{Path(outcome['notebook']).stem}.html"
+    return quote(f"{home}/{Path(outcome['notebook']).stem}.html")
 
 
 def _short(outcome: dict) -> dict:

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from covidseg.errors import UserError
-from covidseg.files import scratch_files
+from covidseg.files import read_json, scratch_files, write_text
 from covidseg.processes import end_with
 from covidseg.runs.locks import PASSING, claim
 from covidseg.runs.record import plain, write_json
@@ -35,12 +35,15 @@ def do(run: dict, folder: Path, timeout: float, wait: float = 0.0) -> dict:
     """
     if found := finished(folder, run):
         return found | {"status": "had"}
-    with claim(folder / f"{run['name']}.lock", wait, _asked.is_set) as holder:
-        if holder:
-            return run | {"status": "busy", "error": f"{holder} is at it"}
-        if found := finished(folder, run):
-            return found | {"status": "had"}
-        return _attempt(run, folder, timeout)
+    try:
+        with claim(folder / f"{run['name']}.lock", wait, _asked.is_set) as holder:
+            if holder:
+                return run | {"status": "busy", "error": f"{holder} is at it"}
+            if found := finished(folder, run):
+                return found | {"status": "had"}
+            return _attempt(run, folder, timeout)
+    except (UserError, OSError) as error:  # a full disk: what is there stays for the next attempt
+        return run | {"status": "failed", "error": str(error), "results": {}, "seconds": 0.0}
 
 
 def finished(folder: Path, run: dict) -> dict | None:
@@ -52,10 +55,11 @@ def finished(folder: Path, run: dict) -> dict | None:
 def _stored(folder: Path) -> dict:
     """What an attempt left in its ``batch.json``; {} where that is not there, or damaged."""
     try:
-        outcome = json.loads((folder / "batch.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        outcome = read_json(folder / "batch.json")
+    except (FileNotFoundError, UserError):
         return {}
-    return outcome if isinstance(outcome, dict) else {}
+    whole = isinstance(outcome, dict) and isinstance(outcome.get("results"), dict)
+    return outcome if whole and isinstance(outcome.get("seconds"), int | float) else {}
 
 
 def _attempt(run: dict, folder: Path, timeout: float) -> dict:
@@ -68,7 +72,7 @@ def _attempt(run: dict, folder: Path, timeout: float) -> dict:
     except UserError as error:
         outcome |= {"status": "failed", "error": str(error)}
     except Exception as error:  # whatever it is, it is this run's alone
-        (part / "log.txt").write_text(traceback.format_exc(), encoding="utf-8", errors="replace")
+        write_text(part / "log.txt", traceback.format_exc().encode("utf-8", "replace").decode())
         outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
     if _asked.is_set() and outcome["status"] != "done":  # its folder stays, for the next attempt
         return run | {"status": "stopped", "error": "the batch was ended"}
@@ -81,18 +85,16 @@ def _attempt(run: dict, folder: Path, timeout: float) -> dict:
 def _execute(run: dict, part: Path, timeout: float) -> dict:
     """The notebook: where the batch found it, else this machine's own of that name."""
     from covidseg.lessons import resolve
-    from covidseg.lessons.page import notebook_html
+    from covidseg.lessons.page import write_page
     from covidseg.lessons.runner import run_notebook
 
     source = Path(run["notebook"])
     source = source if source.is_file() else resolve([source.stem])[0]
     found = run_notebook(source, part, run["parameters"], timeout=timeout)
     outcome = {"status": found.status, "error": found.error, "results": found.results}
-    if (executed := part / source.name).is_file():  # a page for whoever looks at a run, above all a failed one
-        try:
-            executed.with_suffix(".html").write_text(notebook_html(executed), encoding="utf-8")
-        except Exception as error:  # a page is no reason to lose a run
-            outcome["page"] = f"none: {type(error).__name__}: {error}"
+    executed = part / source.name  # its page is for whoever looks at a run, above all a failed one
+    if executed.is_file() and (why := write_page(executed)):
+        outcome["page"] = f"none: {why}"
     return outcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
-from warnings import catch_warnings, simplefilter
+from warnings import catch_warnings, filterwarnings, simplefilter
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read_series(path: Path, series: str | None = None) -> Series:
     ordered, direction = _sorted_by_position(path, chosen)
     scales = _rescale(path, ordered)
     affine = _affine(ordered, direction)
-    notes = (*left_out, *_tilt(affine, direction))
+    notes = (*left_out, *_tilt(affine, direction), *_guessed(ordered))
     return Series(_voxels(ordered, scales or [(1.0, 0.0)] * len(ordered)), affine, scales is not None, notes)
 
 
@@ -138,6 +138,9 @@ def _refuse_what_is_not_ct(path, chosen) -> None:
         for file, each in chosen:
             if tag not in each or each[tag].value is None:
                 raise UserError(f"{file} has no {tag}, so its place is unknown; export the series again.")
+    for file, header in chosen:
+        if tag := _impossible(header):
+            raise UserError(f"{file}: its {tag} {_short(header[tag].value)} cannot be; export the series again.")
     parts = {
         "size": lambda h: (int(h.Rows), int(h.Columns)),
         "direction": lambda h: tuple(float(v) for v in np.round(_numbers(h.ImageOrientationPatient), 3)),
@@ -153,6 +156,22 @@ def _refuse_what_is_not_ct(path, chosen) -> None:
                 f"{path}: slices of one series differ in {name}: {this} has {one}, {that} {two}. They are no volume: "
                 "put each kind in a folder of its own."
             )
+
+
+def _impossible(header) -> str:
+    """The tag that says where the slice lies and cannot be true, or ""."""
+    axes, place, steps = (
+        _numbers(header[tag].value) for tag in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+    )
+    if axes.shape != (6,) or not np.allclose(axes.reshape(2, 3) @ axes.reshape(2, 3).T, np.eye(2), atol=0.01):
+        return "ImageOrientationPatient"
+    if place.shape != (3,) or not np.isfinite(place).all():
+        return "ImagePositionPatient"
+    return "" if steps.shape == (2,) and np.isfinite(steps).all() and (steps > 0).all() else "PixelSpacing"
+
+
+def _short(value) -> str:
+    return " ".join(str(value).split())[:60]
 
 
 def _sorted_by_position(path, chosen):
@@ -200,6 +219,18 @@ def _tilt(affine, normal) -> tuple[str, ...]:
     return (f"the gantry was tilted: slices are stacked {angle:.1f} degrees aslant",) if angle > _TILT else ()
 
 
+def _guessed(ordered) -> tuple[str, ...]:
+    """What to say of a single slice that does not tell how thick it is."""
+    alone = len(ordered) == 1 and not _thickness(ordered[0][1])
+    return ("one slice that does not say how thick it is: volumes are of 1 mm",) if alone else ()
+
+
+def _thickness(header) -> float:
+    """mm, 0 where it is not known."""
+    found = _numbers([header.get("SliceThickness") or 0])
+    return float(found[0]) if len(found) and np.isfinite(found[0]) and found[0] > 0 else 0.0
+
+
 def _rescale(path, ordered):
     """(slope, intercept) of each slice, or None where no slice has them; UserError where only some do."""
     given = [[h.get(tag) for tag in ("RescaleSlope", "RescaleIntercept")] for _, h in ordered]
@@ -223,10 +254,16 @@ def _voxels(ordered, scales) -> np.ndarray:
     voxels = np.empty((len(ordered), first.Rows, first.Columns), np.int16 if whole else np.float32)
     for k, (file, _) in enumerate(ordered):
         try:
-            stored = pydicom.dcmread(file).pixel_array
+            with catch_warnings():
+                simplefilter("ignore")
+                filterwarnings("error", "End of file reached")  # half of a packed picture would be decoded in silence
+                stored = pydicom.dcmread(file).pixel_array
         except Exception as error:  # pydicom raises many kinds: no decoder, cut-off pixels, odd syntax
             reason = " ".join(str(error).split())
-            raise UserError(f"{file}: its pixels cannot be read ({reason}).") from error
+            if "missing dependencies" in reason:
+                packed = ordered[k][1].file_meta.TransferSyntaxUID.name
+                reason = f"packed as {packed}, for which `pip install python-gdcm` brings a decoder"
+            raise UserError(f"{file}: its pixels cannot be read ({reason[:300]}).") from error
         slope, intercept = scales[k]
         values = stored * slope + intercept
         if voxels.dtype == np.int16 and (values.min() < -(2**15) or values.max() >= 2**15):
@@ -241,14 +278,16 @@ def _affine(ordered, normal) -> np.ndarray:
     across, down = np.split(_numbers(first.ImageOrientationPatient), 2)
     row_step, column_step = _numbers(first.PixelSpacing)
     start, end = _numbers(first.ImagePositionPatient), _numbers(last.ImagePositionPatient)
-    if len(ordered) > 1:
-        slice_step = (end - start) / (len(ordered) - 1)
-    else:
-        slice_step = normal * float(first.get("SliceThickness") or 1)
+    many = len(ordered) - 1
+    slice_step = (end - start) / many if many else normal * (_thickness(first) or 1)
     affine = np.eye(4)
     affine[:3] = np.column_stack([across * column_step, down * row_step, slice_step, start])
     return _LPS_TO_RAS @ affine
 
 
 def _numbers(values) -> np.ndarray:
-    return np.array([float(v) for v in values])
+    """Of a tag; empty where it holds no list of numbers."""
+    try:
+        return np.array([float(v) for v in values])
+    except (TypeError, ValueError):
+        return np.empty(0)

@@ -20,6 +20,7 @@ __all__ = ["INTENSITIES", "PICTURES", "Scan", "read_mask", "read_scan", "write_m
 
 INTENSITIES = ("HU", "grey", "HU+1024")
 POSSIBLE = {"HU": (-(2**15), 2**15 - 1), "grey": (0, 255), "HU+1024": (-(2**15) + 1024, 2**15 + 1023)}
+BELOW_AIR = (-1100, 0.4)  # HU, and the share of voxels from which it is told; what lies outside a round picture is 0.2
 NO_AIR = -300  # HU; lung is below -600, fat above -150
 DARK = 64  # grey levels of a whole CT picture pass this: tissue is 200 in the lung window
 LUNG_PARTS = 12  # values a lung mask may have: background, five lobes, and what programs add
@@ -116,6 +117,8 @@ def write_mask(path: str | Path, mask: np.ndarray, scan: Scan) -> Path:
         mask = mask[:, :, None]
     if mask.shape != scan.shape:
         raise UserError(f"The mask is {mask.shape}, the scan {scan.path.name} is {scan.shape}: nothing was written.")
+    if mask.size and (mask.min() < 0 or mask.max() > 255):
+        raise UserError(f"The mask holds {mask.min():g}..{mask.max():g}, not 0..255: nothing was written.")
     mask = mask.astype(np.uint8, copy=False)
     suffix = suffix_of(path)
     if suffix not in (*NIFTI, ".png", ".npy"):
@@ -172,6 +175,8 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
         warnings.remove(NO_RESCALE)  # the user has said what the files do not
     if decided == "HU" and not (voxels[::2, ::2] < NO_AIR).any():
         warnings.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
+    if decided == "HU" and (voxels[::2, ::2] < BELOW_AIR[0]).mean() > BELOW_AIR[1]:
+        warnings.append(f"most voxels lie below {BELOW_AIR[0]} HU, less than air. Is the scan {asked or 'CT'}?")
     return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes), warnings=tuple(warnings))
 
 
@@ -245,7 +250,7 @@ def _write_nifti(path: Path, mask: np.ndarray, scan: Scan) -> None:
 
     stored = scan.axes.original(mask)
     header = None
-    affine = scan.affine
+    affine = scan.affine if np.isfinite(scan.affine).all() else np.eye(4)  # a place that is none cannot be written
     if scan.header is not None:
         header = scan.header.copy()
         stored = stored.reshape(scan.file_shape)

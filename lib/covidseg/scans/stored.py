@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import warnings
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,10 @@ def _read_nifti(path: Path) -> Scan:
 
     try:
         image = nibabel.load(path)
-        stored = np.asanyarray(image.dataobj.get_unscaled())  # one pass over a gzip file, in its own type
+        if suffix_of(path) == ".nii.gz":
+            image, stored = _read_gzip(path, type(image))
+        else:
+            stored = np.asanyarray(image.dataobj.get_unscaled())  # in its own type
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is cut off or damaged ({error}): copy or download it again.") from error
     except (ImageFileError, HeaderDataError, ValueError, OverflowError, OSError) as error:
@@ -176,15 +180,32 @@ def _read_nifti(path: Path) -> Scan:
     )
 
 
+def _read_gzip(path: Path, kind: type) -> tuple[object, np.ndarray]:
+    """Image and stored numbers, read to the end of the file, where the checksum stands: nibabel stops before it."""
+    with gzip.open(path) as stream:
+        image = kind.from_stream(stream)
+        stored = np.asanyarray(image.dataobj.get_unscaled())
+        while stream.read(1 << 20):
+            pass
+    return image, stored
+
+
 def _scaled(stored: np.ndarray, slope: float, intercept: float) -> np.ndarray:
     """Stored numbers to their units; whole numbers that fit stay 16-bit, because a CT in float32 is twice as big."""
     if slope == 1 and intercept == 0:
-        return stored.astype(np.float32) if stored.dtype == np.float64 else stored
+        return _narrow(stored)
     if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2 and slope == 1 and intercept == int(intercept):
         ends = [int(stored.min()) + intercept, int(stored.max()) + intercept]
         if min(ends) >= -(2**15) and max(ends) < 2**15:
             return (stored.astype(np.int32) + int(intercept)).astype(np.int16)
-    return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        return _narrow(stored.astype(np.float64) * slope + intercept)
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Floats of 8 or 16 bytes as 4: a CT has three digits."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32) if array.dtype.kind == "f" and array.dtype.itemsize > 4 else array
 
 
 def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
@@ -195,15 +216,17 @@ def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
 
 def _dicom_scan(path: Path, series: str | None) -> Scan:
     try:
-        found = dicom.read_series(path, series)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd values, which are refused or do not matter
+            found = dicom.read_series(path, series)
     except (UserError, PermissionError):
         raise
     except Exception as error:  # a damaged header raises whatever pydicom meets first: six kinds in 400 trials
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path}: a DICOM header is damaged ({reason}): copy the series again.") from error
-    intensity, warnings = ("HU", ()) if found.is_hu else ("", (NO_RESCALE,))
+    intensity, warned = ("HU", ()) if found.is_hu else ("", (NO_RESCALE,))
     place = dict(spacing=_spacing(found.affine), affine=found.affine, axes=AS_STORED, file_shape=found.voxels.shape)
-    return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=warnings)
+    return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=warned)
 
 
 def read_picture(path: Path, labels: bool = False) -> np.ndarray:
@@ -220,7 +243,7 @@ def read_picture(path: Path, labels: bool = False) -> np.ndarray:
             array = np.array(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} claims more pixels than any slice has; it was not opened.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a picture ({error}): copy it again.") from error
     return array.astype(np.uint8) if array.dtype == bool else array
 
@@ -232,7 +255,7 @@ def _read_array(path: Path) -> np.ndarray:
         raise UserError(f"{path} cannot be read as a NumPy array ({error}).") from error
     if array.ndim not in (2, 3) or array.dtype.kind not in "iufb":
         raise UserError(f"{path} is {array.shape} {array.dtype}: wanted are numbers (rows, columns[, slices]).")
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+    return _narrow(array)
 
 
 def _upright_scan(path: Path, array: np.ndarray) -> Scan:

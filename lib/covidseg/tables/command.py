@@ -5,10 +5,11 @@ from pathlib import Path
 from covidseg.checkout import checkout
 from covidseg.errors import UserError
 from covidseg.runs.record import find_records
-from covidseg.tables import compare, estimate, find_all_records, load_table
+from covidseg.tables import compare, estimate, find_all_records, left_out, load_table
 from covidseg.tables.committed import adopt as adopt_records
 from covidseg.tables.committed import rewrite as rewrite_tables
 from covidseg.tables.text import as_csv, as_text
+from covidseg.text import say
 
 
 def report(name: str, folder: Path | None, data, budget, selection, csv: bool, changed: dict) -> str:
@@ -16,7 +17,7 @@ def report(name: str, folder: Path | None, data, budget, selection, csv: bool, c
     table = load_table(name)
     if folder is not None and not folder.is_dir():
         raise UserError(f"There is no folder {folder}.")
-    records = find_all_records() if folder is None else find_records(folder)
+    records = find_all_records() if folder is None else find_records(folder, odd=left_out)
     comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
     if csv:
         return as_csv(comparison)
@@ -26,14 +27,14 @@ def report(name: str, folder: Path | None, data, budget, selection, csv: bool, c
 def adopt(folder: Path) -> None:
     """Copy a batch's records into results/ and say which."""
     for path in adopt_records(folder, checkout()):
-        print(path)
+        say(path)
 
 
 def rewrite(check: bool) -> bool:
     """Write the committed tables, or only compare; False if one was out of date and may not be written."""
     stale = rewrite_tables(checkout(), check=check)
     for path in stale:
-        print(f"{path} {'is out of date; run `covidseg report --write`' if check else 'is written'}.")
+        say(f"{path} {'is out of date; run `covidseg report --write`' if check else 'is written'}.")
     if not stale:
-        print("The committed tables are up to date.")
+        say("The committed tables are up to date.")
     return not (check and stale)

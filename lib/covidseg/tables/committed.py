@@ -18,6 +18,7 @@ from pathlib import Path
 
 from covidseg.data.datasets import SYNTHETIC
 from covidseg.errors import UserError
+from covidseg.files import write_text
 from covidseg.runs.record import SELECTIONS, find_records, oldest_first, save_record
 from covidseg.tables.compare import LARGEST_FIRST, compare, in_words, read_changed
 from covidseg.tables.table import Table, list_tables, load_table
@@ -40,7 +41,7 @@ def rewrite(root: Path, *, check: bool = False) -> list[str]:
         if new != old:
             stale.append(path.relative_to(root).as_posix())
             if not check:
-                path.write_text(new, encoding="utf-8")
+                write_text(path, new)
     return stale
 
 

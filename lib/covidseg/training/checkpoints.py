@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
-from covidseg.nn.weights import read_tensors
+from covidseg.nn.weights import KINDS, check_kinds, read_tensors, refuse_not_finite
 from covidseg.repeatable import seed_generators
 
 __all__ = [
@@ -28,9 +28,16 @@ __all__ = [
     "random_state",
     "save_checkpoint",
     "set_random_state",
+    "training_of",
 ]
 
 FORMAT = "covidseg-checkpoint-1"
+FOREVER = 1e10  # seconds, 300 years
+TRAINING = {
+    "identity": dict, "optimizer": dict, "iteration": int, "rows": list, "loss_sum": Tensor, "seconds": float | int,
+    "random": dict,
+}  # fmt: skip
+MAYBE = {"provenance": dict | None, "scaler": dict | None, "best": dict | None}  # older files lack some
 NumpyState = tuple[str, np.ndarray, int, int, float]  # its name, 624 words, position in them, spare normal number
 
 
@@ -61,7 +68,30 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     record = read_tensors(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise UserError(f"{path} is no checkpoint of a covidseg training. `covidseg train -o DIR` writes DIR/last.pt.")
+    check_kinds(path, record, KINDS, whole=True)
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in record["state"].items()):
+        raise UserError(f"{path} is damaged: its 'state' holds more than tensors by name. Take another file.")
+    refuse_not_finite(path, record["state"])
     return record
+
+
+def training_of(path: str | Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a resumed run needs of a checkpoint. UserError for weights alone, and for parts of another kind."""
+    training = record.get("training")
+    if not isinstance(training, dict):
+        raise UserError(f"{path} holds weights alone, so no training can go on from it: begin in another folder.")
+    check_kinds(path, training, TRAINING, whole=True)
+    check_kinds(path, training, MAYBE)
+    rows = training["rows"]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or row.get("epoch") != number:
+            raise UserError(f"{path} is damaged: row {number} of its epochs is {str(row)[:40]}. Take another file.")
+        for name, value in row.items():
+            if not isinstance(name, str) or not isinstance(value, int | float):
+                raise UserError(f"{path} is damaged: {name!r} of epoch {number} is no number. Take another file.")
+    if training["iteration"] < len(rows) or not 0 <= training["seconds"] < FOREVER:
+        raise UserError(f"{path} is damaged: it counts {training['iteration']} steps in {training['seconds']} seconds.")
+    return training
 
 
 def fits_model(path: str | Path, state: Mapping[str, Tensor], model: nn.Module) -> None:

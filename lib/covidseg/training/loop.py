@@ -26,7 +26,7 @@ from covidseg.training.interrupt import Interrupt
 from covidseg.training.optimizers import optimizer_for
 from covidseg.training.parts import Batches, Loss, Step, Validation
 from covidseg.training.recipes import Recipe
-from covidseg.training.run_folder import RunFolder
+from covidseg.training.run_folder import RunFolder, alone_in
 
 __all__ = ["Training", "train"]
 
@@ -82,22 +82,23 @@ def train(
     with as_user_error(device, lambda: "the cases in memory"):
         run = Training(model, train_set, val_set, recipe, seed, device, team, loss, validation)
     run.files = RunFolder(out, name or type(model).__name__, options or {}, run, settings) if out else None
-    with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
-        if run.files:
-            run.files.open(resume)
-        run.prepare(numbers, compile, micro_batch)
-        for step in progress(run.steps_left(), f"Training {name or 'the network'}", total=run.count_left()):
-            run.learn(step)
-            if run.iteration % run.batches.steps_per_epoch == 0:
-                row = run.close_epoch()
-                if run.due() or interrupt.came:
+    with alone_in(run.files):
+        with keep_randomness(seed, device), as_user_error(device, run.doing), Interrupt() as interrupt:
+            if run.files:
+                run.files.open(resume)
+            run.prepare(numbers, compile, micro_batch)
+            for step in progress(run.steps_left(), f"Training {name or 'the network'}", total=run.count_left()):
+                run.learn(step)
+                if run.iteration % run.batches.steps_per_epoch == 0:
+                    row = run.close_epoch()
+                    if run.due() or interrupt.came:
+                        run.save()
+                    if report and team.leads:
+                        report(row)
+                elif interrupt.came or run.iteration % checkpoint_every == 0:
                     run.save()
-                if report and team.leads:
-                    report(row)
-            elif interrupt.came or run.iteration % checkpoint_every == 0:
-                run.save()
-            interrupt.obey()
-    return run.finish()
+                interrupt.obey()
+        return run.finish()
 
 
 class Training:

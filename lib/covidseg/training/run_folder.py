@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,13 +16,13 @@ from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.text import plain
-from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint
+from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint, training_of
 from covidseg.training.devices import Team
 from covidseg.training.history import History, curves_csv
 from covidseg.training.parts import Batches
 from covidseg.training.recipes import Recipe
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "alone_in"]
 
 
 class Run(Protocol):
@@ -76,10 +79,18 @@ class RunFolder:
 
     def _restore(self) -> None:
         record, run = load_checkpoint(self.last), self.run
-        self._same_run(record)
-        state = record["training"]
+        state = training_of(self.last, record)
         self.earlier = state.get("provenance")
-        run.restore(record["state"], state)
+        try:
+            self._same_run(record)
+            if state["iteration"] > run.recipe.epochs * run.batches.steps_per_epoch:
+                raise ValueError(f"it counts {state['iteration']} steps, more than the run has")
+            run.restore(record["state"], state)
+        except UserError:
+            raise
+        except Exception as error:  # optimiser, scaler and generators each refuse what is not theirs in their own way
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(f"{self.last} is damaged ({reason}). Take another file.") from error
         if run.rows:
             run.best = self._best_state(record["state"], state.get("best"))
             write_atomically(self.curves, lambda file: file.write(curves_csv(run.rows)))
@@ -90,13 +101,17 @@ class RunFolder:
         pending : weights of an earlier epoch, which last.pt kept because best.pt did not hold them yet
         """
         epoch = self.run.best_epoch()
-        if self.best.exists() and (best := load_checkpoint(self.best))["about"]["row"]["epoch"] == epoch:
-            return best["state"]
+        if self.best.exists():
+            best = load_checkpoint(self.best)
+            row = best["about"].get("row")
+            if isinstance(row, dict) and row.get("epoch") == epoch:
+                fits_model(self.best, best["state"], self.run.model)
+                return best["state"]
         self.run.best_is_new = True
         return pending or last_state
 
     def _same_run(self, record: dict) -> None:
-        way_out = "choose another folder, or begin afresh with resume=False"
+        way_out = "choose another folder"
         if (record["model"], record["options"]) != (self.name, self.options):
             other = f"{record['model']} {record['options'] or ''}".strip()
             raise UserError(f"{self.last} belongs to another network ({other}): {way_out}.")
@@ -145,6 +160,38 @@ class RunFolder:
     def _write_record(self, more: dict) -> None:
         text = json.dumps(plain(self.begun | more), indent=1, allow_nan=False) + "\n"
         write_atomically(self.record, lambda file: file.write(text.encode()))
+
+
+@contextmanager
+def alone_in(files: RunFolder | None) -> Iterator[None]:
+    """Hold the run's folder for the block: two trainings in one would take turns at overwriting the other's weights.
+
+    Raises UserError where another training of this machine is at it; a killed one holds nothing.
+    """
+    if files is None or not files.run.team.leads:
+        yield
+        return
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:  # torch brings it, as a rule
+        yield
+        return
+    # by its place: a folder that was renamed under a training that still lives is another training's now
+    place = sha256(str(files.folder.resolve()).encode()).hexdigest()[:8]
+    lock = FileLock(files.folder / f".training-{place}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"Another training is writing into {files.folder}: give this one another folder.") from None
+    except OSError as error:
+        raise UserError(f"{files.folder}: nothing can be written there ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        for left in files.folder.glob(".training-*.lock"):
+            with suppress(OSError):
+                left.unlink()
+        lock.release()
 
 
 def _fingerprint(cases: Any) -> str | None:
