@@ -39,7 +39,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
     ),
     ("a folder for each paper: start here", ("papers",)),
     ("pictures and sliders", ("show", *(f"papers.{paper}.diagram" for paper in PAPERS))),
-    ("a scan in, its mask out", ("scans.segment", "scans.findings", "scans.sheet", "scans.outputs")),
+    ("a scan in, its mask out", ("lungs", "scans.segment", "scans.findings", "scans.sheet", "scans.outputs")),
     ("what the notebooks stand on", ("lesson", "lessons", *(f"papers.{paper}.checks" for paper in PAPERS))),
     ("one run and its record, many runs", ("runs",)),
     ("the papers' numbers beside ours", ("tables",)),
