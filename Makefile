@@ -16,7 +16,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg -
 # A file's tests run in one process, files in this order: the longest first, or one process ends minutes after the other.
 PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-lesson lint lab refresh weights gpu house clean help
+.PHONY: run test test-lesson lint lab refresh weights gpu picture house clean help
 .DEFAULT_GOAL := help
 
 run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), then say where the report is
@@ -41,12 +41,16 @@ refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and 
 	$(BIN)/covidseg notebooks refresh
 	$(BIN)/covidseg notebooks table
 
-weights: $(READY)  ## train the small MiniSeg that the kit ships, on phantoms (about ten minutes on two cores)
-	OMP_NUM_THREADS=2 $(BIN)/python -m covidseg.papers.miniseg.bundled
+weights: $(READY)  ## train the two networks that the kit ships, on phantoms (about ten minutes each on one core)
+	$(BIN)/python -m covidseg.papers.miniseg.bundled
+	$(BIN)/python -m covidseg.lungs.bundled
 
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing
 	$(BIN)/python -m covidseg.runs results/pending.json -o runs/gpu --workers 5 --minutes 9; true
 	$(BIN)/covidseg report --adopt runs/gpu
+
+picture: $(READY)  ## draw the README's picture: `covidseg predict` on a phantom, docs/segmented_phantom.png
+	$(BIN)/python tools/segmented_phantom.py
 
 house: $(READY)  ## draw the rooms of the code and what they import: docs/house.svg
 	$(BIN)/python tools/house.py

@@ -50,12 +50,14 @@ def settings(threads):
 def one_run(scan, weights, threads):
     import torch
 
+    from covidseg.lungs.find import shipped
     from covidseg.papers.miniseg.weights import weights as load
     from covidseg.scans.segment import segment_scan
 
     torch.set_num_threads(threads)
     loaded, network = load(weights), Stopwatch()
     network.watch(loaded.model)
+    network.watch(shipped().model)  # finds the lungs first
     with tempfile.TemporaryDirectory() as folder:
         started = perf_counter()
         report = segment_scan(scan, Path(folder) / "mask.nii.gz", weights=loaded)

@@ -9,6 +9,7 @@ from covidseg.phantom.anatomy import draw_patient
 from covidseg.phantom.chest import phantom_slice, phantom_volume
 from covidseg.phantom.lesions import draw_disease
 from covidseg.phantom.render import Frame, Kernel, scan
+from covidseg.phantom.surroundings import HIGHEST, LOWEST
 
 SEEDS = range(40, 52)
 
@@ -100,6 +101,28 @@ def test_slices_of_one_patient_share_their_anatomy():
 def test_lung_area_rises_from_apex_to_the_middle():
     area = [phantom_slice(5, 128, lesions=False, level=t, view="body").lung.mean() for t in (1.0, 0.9, 0.5)]
     assert area[0] < area[1] < area[2]
+
+
+@pytest.mark.parametrize("level", [LOWEST, -0.3, 1.12, HIGHEST])
+def test_below_and_above_the_lungs_there_are_none_and_yet_something_dark(level):
+    for seed in range(4):
+        shown = phantom_slice(seed, 96, view="whole", level=level)
+        assert not shown.lung.any() and not shown.labels.any()
+        middle = shown.hu[24:72, 24:72]
+        assert (middle > -200).mean() > 0.5
+    assert (phantom_slice(1, 96, view="whole", level=1.12).hu[30:66, 30:66] < -700).any()  # the windpipe
+
+
+def test_a_whole_scan_has_the_lungs_of_the_chest_alone_and_gas_below_them():
+    """Between the levels of both, the lungs are those of view "body"."""
+    lung, tall = phantom_volume(77, (64, 64, 16), view="whole").lung.any((0, 1)), 16
+    assert lung[tall // 2] and not lung[:2].any() and not lung[-2:].any()
+    for level in (0.3, 0.6):
+        chest, whole = (phantom_slice(3, 96, view=view, level=level, patient=5) for view in ("body", "whole"))
+        area = [shown.lung.sum() * np.prod(shown.spacing) for shown in (chest, whole)]
+        assert area[1] == pytest.approx(area[0], rel=0.1)
+    gas = [(phantom_slice(s, 96, view="whole", level=-0.2).hu[20:76, 20:76] < -800).sum() for s in range(6)]
+    assert max(gas) > 20
 
 
 def test_a_volume_is_continuous_from_slice_to_slice():

@@ -242,7 +242,7 @@ def segmented(files, **more):
 
 
 def test_the_report_is_one_file_that_asks_for_nothing(files):
-    report = segmented(files, lung_mask=files / "lungs.nii.gz", truth=files / "truth.nii.gz")
+    report = segmented(files, lungs=files / "lungs.nii.gz", truth=files / "truth.nii.gz")
     html = report.files.report.read_text(encoding="utf-8")
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag in ("script", "iframe", "object", "form", "base")]
@@ -254,7 +254,7 @@ def test_the_report_is_one_file_that_asks_for_nothing(files):
 
 
 def test_the_report_tells_dice_share_grade_and_what_the_grade_is_not(files):
-    report = segmented(files, lung_mask=files / "lungs.nii.gz", truth=files / "truth.nii.gz")
+    report = segmented(files, lungs=files / "lungs.nii.gz", truth=files / "truth.nii.gz")
     text = " ".join(Page(report.files.report.read_text(encoding="utf-8")).text.split())
     truth = nibabel.load(files / "truth.nii.gz").get_fdata().astype(np.uint8)
     mask = nibabel.load(files / "mask.nii.gz").get_fdata().astype(np.uint8)
@@ -268,13 +268,13 @@ def test_the_report_tells_dice_share_grade_and_what_the_grade_is_not(files):
 
 
 def test_without_a_lung_mask_the_report_says_so(files):
-    report = segmented(files)
+    report = segmented(files, lungs="none")
     text = Page(report.files.report.read_text(encoding="utf-8")).text
     assert report.severity is None and "no lung mask was used" in text and "Dice" not in text
 
 
 def test_no_free_text_of_the_header_reaches_the_report_or_the_picture(files):
-    report = segmented(files, truth=files / "truth.nii.gz")
+    report = segmented(files, lungs="none", truth=files / "truth.nii.gz")
     told = b"".join(path.read_bytes() for path in report.files) + report.json().encode()
     assert not [
         text for text in (b"Doe^Jane", b"Jane.xml", b"Jane!") if text in told

@@ -42,7 +42,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
     (
         "a scan in, its mask out",
         (
-            *("scans.segment", "scans.findings", "scans.outputs"),
+            *("lungs", "scans.segment", "scans.findings", "scans.outputs"),
             *("scans.severity", "scans.truth", "scans.panels", "scans.sheet", "scans.page"),
         ),
     ),

@@ -43,19 +43,24 @@ def save_weights(
     preprocessing: Preprocessing,
     *,
     options: Mapping[str, Any] | None = None,
+    half: bool = False,
     **about: Any,
 ) -> Path:
     """Write weights; a full disk leaves the old file whole.
 
     name, options : what ``create_model`` needs to build the network again. about : label, licence and any plain facts.
+    half : 2 bytes a number instead of 4; the network that reads them computes in its own precision
     """
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    if half:
+        state = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
     record = {
         "format": FORMAT,
         "model": name,
         "options": dict(options or {}),
         "preprocessing": preprocessing.to_dict(),
         "about": about,
-        "state": {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
+        "state": state,
     }
     return write_atomically(path, lambda file: torch.save(record, file))
 

@@ -14,9 +14,11 @@ from covidseg.errors import UserError, unknown_name
 from covidseg.phantom.anatomy import draw_patient
 from covidseg.phantom.lesions import draw_disease, infected_area
 from covidseg.phantom.render import Frame, draw_frame, draw_kernel, render, scan
+from covidseg.phantom.surroundings import HIGHEST, LOWEST, draw_height
 from covidseg.phantom.vessels import grow_vessels
 
-VIEWS = ("any", "body", "lungs")
+DRAWN = ("body", "lungs")  # what "any" chooses from
+VIEWS = ("any", *DRAWN, "whole")
 LEAST_INFECTION = 600.0  # mm2; a slice drawn for its lesions shows more than this where its patient has it
 
 
@@ -57,7 +59,8 @@ def phantom_slice(
     patient : slices with the same patient share one anatomy and one disease
     level : 0 at the lung bases .. 1 at the apices; by default drawn where the lesions are
     view : "body" shows the trunk and the couch; "lungs" is cut to the lungs and stretched square, as a resized
-        COVID-SemiSeg slice is; "any" draws one of the two
+        COVID-SemiSeg slice is; "any" draws one of the two; "whole" is a slice of any height, from the belly to
+        the neck, in a wider or narrower frame: many show little lung or none
 
     Returns Phantom with hu float32 (size, size), labels and lung uint8. The same arguments give the same slice.
     Raises UserError for a size below 32 or an unknown view.
@@ -72,10 +75,12 @@ def phantom_slice(
     number = int(seed if patient is None else patient)
     p, trees, disease = _patient(number)
     rng = np.random.default_rng([29, int(seed), number])
-    z = float(p.z(draw_level(rng, p, disease, lesions) if level is None else level))
-    shown = rng.choice(VIEWS[1:], p=[0.65, 0.35]) if view == "any" else view
+    if level is None:
+        level = draw_height(rng) if view == "whole" else draw_level(rng, p, disease, lesions)
+    z = float(p.z(level))
+    shown = rng.choice(DRAWN, p=[0.65, 0.35]) if view == "any" else view
     frame = draw_frame(rng, p, z, size, shown)
-    hu, labels, lung = render(rng, p, trees, disease if lesions else None, frame, z)
+    hu, labels, lung = render(rng, p, trees, disease if lesions else None, frame, z, view == "whole")
     hu = scan(rng, hu, frame, draw_kernel(rng))
     return Phantom(hu, labels, lung, f"phantom-{number:04d}", frame.spacing)
 
@@ -99,7 +104,7 @@ def draw_level(rng, p, disease, lesions: bool) -> float:
 def phantom_volume(
     seed: int, shape: tuple[int, int, int] = (256, 256, 40), lesions: bool = True, *, view: str = "body"
 ) -> Phantom:
-    """A whole scan of patient `seed`, from just below the lungs to just above.
+    """A whole scan of patient `seed`, from just below the lungs to just above; view "whole": from belly to neck.
 
     shape : (H, W, D), H = W. It is drawn slice by slice: 512 x 512 x 300 takes about 0.35 GB.
     Returns Phantom with hu int16, labels and lung uint8, all (H, W, D). Raises UserError for another shape.
@@ -109,15 +114,16 @@ def phantom_volume(
     size, _, slices = shape
     p, trees, disease = _patient(int(seed))
     rng = np.random.default_rng([31, int(seed)])
-    levels = np.linspace(-0.04, 1.04, slices) if slices > 1 else np.array([0.4])
-    gap = 1.08 * p.height / max(slices - 1, 1)
-    frame = draw_frame(rng, p, 0.0, size, "lungs" if view == "lungs" else "body")
+    low, high = (0.5 * LOWEST, HIGHEST) if view == "whole" else (-0.04, 1.04)
+    levels = np.linspace(low, high, slices) if slices > 1 else np.array([0.4])
+    gap = (high - low) * p.height / max(slices - 1, 1)
+    frame = draw_frame(rng, p, 0.0, size, view if view in ("lungs", "whole") else "body")
     frame, kernel = Frame(frame.ys, frame.xs, gap, frame.circle), draw_kernel(rng)
     hu, labels, lung = np.empty(shape, np.int16), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     for k, level in enumerate(levels):
         tissue = np.random.default_rng([37, int(seed)])  # one texture through all slices
         one, labels[..., k], lung[..., k] = render(
-            tissue, p, trees, disease if lesions else None, frame, float(p.z(level))
+            tissue, p, trees, disease if lesions else None, frame, float(p.z(level)), view == "whole"
         )
         hu[..., k] = np.rint(scan(rng, one, frame, kernel))
     return Phantom(hu, labels, lung, f"phantom-{seed:04d}", (*frame.spacing, gap))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from covidseg.phantom import anatomy
+from covidseg.phantom import anatomy, surroundings
 from covidseg.phantom import lesions as disease_of
 from covidseg.phantom.fields import FLOAT, step, texture, upsample
 from covidseg.phantom.vessels import draw_tree
@@ -50,7 +50,10 @@ def draw_kernel(rng) -> Kernel:
 
 
 def draw_frame(rng, p: anatomy.Patient, z: float, size: int, view: str) -> Frame:
-    """Field of view around the trunk ("body") or the box of the lungs at height z, stretched square ("lungs")."""
+    """Field of view around the trunk ("body", more or less tightly "whole") or the box of the lungs ("lungs").
+
+    That box, at height z, is stretched square.
+    """
     thickness = float(rng.choice([1.0, 1.5, 5.0, 7.0]))
     circle = np.inf
     if view == "body":
@@ -58,6 +61,10 @@ def draw_frame(rng, p: anatomy.Patient, z: float, size: int, view: str) -> Frame
         middle, extent = (rng.normal(0, 5), rng.normal(4, 8)), (fov, fov)
         if rng.random() < 0.4:
             circle = 0.5 * fov
+    elif view == "whole":
+        fov = rng.uniform(0.8, 1.5) * (2 * (130 * p.width + p.muscle + p.fat) + 40)
+        middle, extent = (rng.normal(0, 0.04) * fov, rng.normal(0.02, 0.05) * fov), (fov, fov)
+        circle = 0.5 * fov if rng.random() < 0.4 else np.inf
     else:
         y, x = np.arange(-140, 140, 4.0), np.arange(-170, 170, 4.0)
         inside = anatomy.lungs(p, x[None], y[:, None], z) < 0
@@ -99,17 +106,23 @@ class Canvas:
         return texture(self.rng, self.size, self.fov / bump)
 
 
-def render(rng, p, trees, disease, frame: Frame, z: float):
+def render(rng, p, trees, disease, frame: Frame, z: float, whole: bool = False):
     """True densities of a slice (size, size) float32 HU, labels and lung mask uint8.
 
-    disease : None for a healthy chest
+    disease : None for a healthy chest; whole : with belly, neck and blankets, and lungs that end
     """
     c = Canvas(rng, p, frame, z)
     paint_couch(c)
+    if whole:
+        surroundings.paint_blankets(c, rng)
     wall = c.fine(c.wall)
     sheets = paint_trunk(c, wall)
     paint_middle(c, sheets)
-    lung = c.fine(anatomy.lungs(*c.at, c.wall, c.tubes) + 1.1 * p.surface.plane(*frame.coarse[::-1], z))
+    lung = anatomy.lungs(*c.at, c.wall, c.tubes) + 1.1 * p.surface.plane(*frame.coarse[::-1], z)
+    if whole:
+        surroundings.paint_belly(c)
+        lung = lung + surroundings.tapering(p, float(p.level(z)))
+    lung = c.fine(lung)
     healthy = healthy_lung(c, wall)
     labels, density = np.zeros(lung.shape, np.uint8), healthy
     if disease is not None:
@@ -121,6 +134,8 @@ def render(rng, p, trees, disease, frame: Frame, z: float):
         wet = c.cover(c.fine(disease_of.effusion(disease, *c.at))) * (lung < 1)
         c.paint(wet, anatomy.WATER)
         labels[wet > 0.5] = 3
+    if whole:
+        surroundings.paint_neck(c)
     paint_bones(c)
     return c.hu, labels, ((lung < 0) & (labels != 3)).astype(np.uint8)
 

@@ -60,7 +60,8 @@ def measure(
 ) -> Findings:
     """Count a mask (H, W, D) slice by slice.
 
-    spacing : (row, column[, slice]) in mm, nan where unknown; lung : same shape as mask
+    spacing : (row, column[, slice]) in mm, nan where unknown; lung : same shape as mask, 0 outside; where it
+        holds 1 and 2, these are the right and the left lung
     indices : number of each slice in the scan's file, by default 0, 1, 2, ...
     voxel_mm3 : volume of a voxel; by default the product of the spacing, which is right where the axes are square
 
@@ -88,7 +89,22 @@ def measure(
         slices=tuple(sorted(rows, key=lambda row: row.index)),
         volume_ml=None if voxel_mm3 is None else float(pixels.sum() * voxel_mm3 / 1000),
         lung_share=float(inside.sum() / of_lung.sum()) if lung is not None and of_lung.sum() else None,
+        lungs=() if lung is None else _each_lung(mask, lung, voxel_mm3),
     )
+
+
+def _each_lung(mask, lung, voxel_mm3) -> tuple[LungFinding, ...]:
+    """Right and left; nothing where the sides are not told apart."""
+    found = []
+    for number, side in ((1, "right"), (2, "left")):
+        own = sick = 0
+        for z in range(mask.shape[2]):
+            here = lung[:, :, z] == number
+            own, sick = own + np.count_nonzero(here), sick + np.count_nonzero(mask[:, :, z][here])
+        ml = (None, None) if voxel_mm3 is None else (own * voxel_mm3 / 1000, sick * voxel_mm3 / 1000)
+        if own:
+            found.append(LungFinding(side, *ml, sick / own))
+    return tuple(found) if len(found) == 2 else ()
 
 
 @dataclass(frozen=True)
@@ -152,7 +168,7 @@ def write_csv(path: Path, findings: Findings, dice: Mapping[int, float | None] |
     no_area = all(s.area_mm2 is None for s in findings.slices)
     no_lung = all(s.lung_share is None for s in findings.slices)
     area_column = "infected_area_mm2" + " (pixel size unknown)" * no_area
-    share_column = "infected_share_of_lung" + " (no lung mask given)" * no_lung
+    share_column = "infected_share_of_lung" + " (no lung mask)" * no_lung
     rows = [
         {
             "slice": s.index,

@@ -10,6 +10,7 @@ from covidseg import __version__, papers
 from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
 from covidseg.inference import predict, predictor_of
+from covidseg.lungs.find import Lungs, find_lungs, lungs_of
 from covidseg.nn.weights import LoadedWeights
 from covidseg.scans.findings import Agreement, Findings, agreement, document, measure, summary, write_csv
 from covidseg.scans.outputs import Outputs, staged
@@ -41,6 +42,7 @@ class ScanReport:
     seconds: dict[str, float]
     agreement: Agreement | None = None  # where several networks answered together
     warnings: tuple[str, ...] = ()  # what may make the numbers wrong
+    lungs: Lungs | None = None  # what findings were kept inside; None where nobody asked for it
     lung: np.ndarray | None = None  # where the lungs are, if that was told or found
     truth: np.ndarray | None = None  # an expert's infection
     comparison: Comparison | None = None  # of the mask with it
@@ -62,6 +64,7 @@ class ScanReport:
             f"weights  {self.weights.label}{because}",
             f"licence  {self.weights.licence}",
             *(f"WARNING  {warning}" for warning in self.warnings),
+            *([f"lungs    {_lung_line(self.lungs, self.findings)}"] if self.lungs else []),
             f"result   {summary(self.findings)}",
             *(f"         {part.line()}" for part in (self.agreement, self.severity, self.comparison) if part),
             f"written  {files} in {self.files.mask.parent} ({sum(self.seconds.values()):.1f} s)",
@@ -95,6 +98,7 @@ class ScanReport:
                 "infected_pixels": sum(s.pixels for s in self.findings.slices),
                 "infected_volume_ml": self.findings.volume_ml,
                 "infected_share_of_lung": self.findings.lung_share,
+                "lungs": _lung_facts(self.lungs, self.findings),
                 "agreement": None if self.agreement is None else asdict(self.agreement),
                 "grade": None if self.severity is None else self.severity.grade,
                 "dice": None if self.comparison is None else self.comparison.dice,
@@ -113,7 +117,7 @@ def segment_scan(
     out: str | Path,
     *,
     weights: str | LoadedWeights | None = None,
-    lung_mask: str | Path | None = None,
+    lungs: str | Path = "auto",
     truth: str | Path | None = None,
     device: str = "auto",
     intensity: str = "auto",
@@ -126,7 +130,9 @@ def segment_scan(
 
     path : NIfTI file, DICOM folder, image, or folder of images; out : .nii.gz or .nii, for one image .png
     weights : a name or file as `covidseg.papers.weights` takes it; None: by what the scan is, see `choose_weights`
-    lung_mask : file on the scan's grid; the mask is kept inside it and shares of the lung are reported
+    lungs : "auto", the kit's own network finds them; a file with a mask on the scan's grid; or "none". Nothing is
+        predicted outside them, and shares of each lung are reported. Where "auto" finds no plausible lungs, the report
+        says so and the prediction is as with "none".
     truth : an expert's mask on the scan's grid, to be shown and scored beside the prediction
     resample_mask : take the nearest voxels of lung mask and truth where they lie on another grid
     intensity : "auto", "HU", "grey" or "HU+1024"; series, fill : see `covidseg.scans.read.read_scan`
@@ -138,11 +144,13 @@ def segment_scan(
     where, given = choose_device(device), None if weights is None else choose_weights(weights)
     clock.lap("load weights")
     scan = read_scan(path, intensity=None if intensity == "auto" else intensity, series=series, fill=fill)
-    lung, warnings = None, list(scan.warnings)
+    found, warnings = None, list(scan.warnings)
+    lung_mask = None if str(lungs) in ("auto", "none") else lungs
     if lung_mask is not None:
         lung = read_mask(lung_mask, like=scan, lung=True, resample=resample_mask, notes=warnings)
         if lung.mean(dtype=float) > ALL_LUNG:
             warnings.append(f"the lung mask covers {lung.mean(dtype=float):.0%} of the scan: is it one of the lungs?")
+        found = lungs_of(lung, Path(lung_mask).name)
     true = None
     if truth is not None:
         true = infection_of(read_mask(truth, like=scan, resample=resample_mask, notes=warnings))
@@ -152,13 +160,18 @@ def segment_scan(
     files = Outputs.beside(Path(out), picture=is_picture(scan))
     _protect_inputs(files, path, lung_mask, truth)
     with staged(files, force=force) as stage:
-        settings = dict(lung=lung, device=where)
-        mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
+        if str(lungs) == "auto":
+            found = find_lungs(scan.voxels, scan.intensity, scan.spacing, device=where)
+            clock.lap("find lungs")
+        lung, room = (None, None) if found is None else (found.mask, found.room)
+        mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, lung=room, device=where)
+        if found is not None:
+            found.settle(mask)
         agreed = _agreement(loaded.model, scan, lung)
         clock.lap("predict")
         findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan), voxel_mm3=scan.voxel_mm3)
         compared = None if true is None else compare(mask, true, _file_slices(scan), scan.voxel_mm3)
-        more = dict(lung=lung, truth=true, comparison=compared)
+        more = dict(lungs=found, lung=lung, truth=true, comparison=compared)
         report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed, tuple(warnings), **more)
         write_mask(stage.mask, mask, scan)
         write_csv(stage.slices, findings, None if compared is None else compared.slices)
@@ -180,6 +193,22 @@ def choose_weights(wanted: str | LoadedWeights | None, scan: Scan | None = None)
         raise ValueError("without a name of weights, a scan must say which ones fit")
     name, why = papers.default_weights(view_of(scan.voxels, scan.intensity), scan.intensity)
     return papers.weights(name), why
+
+
+def _lung_line(lungs: Lungs, findings) -> str:
+    """Who says where the lungs are, and how much of each is infected; or why they are not used."""
+    if lungs.mask is None:
+        return f"not used: {lungs.problem}; whatever was predicted counts, wherever it lies"
+    each = ", ".join(lung.line() for lung in findings.lungs) or "right and left could not be told apart"
+    touch = "; they touch, and were parted where they are thinnest" if lungs.touching else ""
+    return f"by {lungs.source}: {each}{touch}"
+
+
+def _lung_facts(lungs: Lungs | None, findings) -> dict | None:
+    if lungs is None:
+        return None
+    facts = {"source": lungs.source, "problem": lungs.problem or None, "touching": lungs.touching}
+    return facts | {"each": [asdict(lung) for lung in findings.lungs]}
 
 
 def _agreement(model, scan, lung) -> Agreement | None:
@@ -226,6 +255,7 @@ def _pictures(files: Outputs, report: ScanReport) -> None:
         "read": "; ".join(scan.notes) or "as it is stored",
         "network": f"{weights.label}{f' ({report.why_these})' if report.why_these else ''}",
         "licence of its weights": weights.licence,
+        "lungs": _lung_line(report.lungs, report.findings) if report.lungs else "not asked for",
         "program": f"covidseg {__version__}",
     }
     about = dict(warnings=report.warnings, severity=report.severity)

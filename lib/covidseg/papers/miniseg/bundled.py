@@ -43,7 +43,7 @@ def make(path: Path = BUNDLED, seed: int = 0) -> dict:
         "seed": seed,
         "dice_on_held_out_phantoms_at_512": round(scores["dice"], 4),
     }
-    save_weights(path, "miniseg", model, model.preprocessing, **facts)
+    save_weights(path, "miniseg", model, model.preprocessing, half=True, **facts)
     return facts
 
 
