@@ -131,7 +131,7 @@ def segment_scan(
     files = Outputs.beside(Path(out), picture=is_picture(scan))
     _protect_inputs(files, path, lung_mask)
     with staged(files, force=force) as stage:
-        settings = dict(lung=lung, device=where)
+        settings = dict(lung=lung, spacing=scan.spacing, device=where)
         mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
         agreed = _agreement(loaded.model, scan, lung)
         clock.lap("predict")

@@ -80,7 +80,7 @@ class Infection(Task):
         network.predictor = replace(usual, wants="classes")
         try:
             for case in cases:
-                yield case, predict(network, case.image, intensity=case.intensity)
+                yield case, predict(network, case.image, intensity=case.intensity, spacing=case.spacing)
         finally:
             network.predictor = usual
 
