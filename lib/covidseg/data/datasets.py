@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from covidseg.data import splits
-from covidseg.data.across import ACROSS
+from covidseg.data.across import across_sets
 from covidseg.data.case import CaseDataset
 from covidseg.data.phantoms import phantom, phantom3d
 from covidseg.data.sets import DataSet
@@ -199,7 +199,7 @@ _SETS = {
     "p9": DataSet(_p9, frozenset({"lung", "volumes"}), fold_sizes=(319, 54)),
     "p20": DataSet(_p20, frozenset({"lung", "volumes"}), fold_sizes=(1475, 369)),
     "p1110": DataSet(_p1110, frozenset({"volumes"}), fold_sizes=(628, 157)),
-} | ACROSS
+} | across_sets(load_dataset)
 
 SYNTHETIC = tuple(name for name, one in _SETS.items() if one.synthetic)  # the kit's own; papers bring real sets
 
