@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from covidseg import papers
 from covidseg.data import data_set, load_dataset
 from covidseg.errors import UserError
 from covidseg.metrics.surface import all_distances, boundary, directed_distances
 from covidseg.papers.chsnet.data import PATIENTS, fold_of_patient
+from covidseg.papers.covidsegnet import tasks
 from covidseg.papers.covidsegnet.checks.nb_34_covid_segnet_tables import dice_allowed, external_dice
 from covidseg.papers.covidsegnet.data import MA_FOLDS, TESTED
 from covidseg.runs.grids import combinations
+from covidseg.runs.trial import trial
 from covidseg.tables import load_table
 from covidseg.tables.across import across
+from covidseg.training import loop
 
 
 def test_distances_of_volumes_are_the_distance_transforms():
@@ -144,3 +148,49 @@ def test_exercise_2_refuses_the_usual_slips():
     assert external_dice(lambda t, s: np.mean(people(t, s))) == ""
     for answer, words in SLIPS_2:
         assert words in external_dice(answer)
+
+
+class Ended:
+    """A training of which best and last epoch are one."""
+
+    def restore(self, network, rule):
+        return network
+
+    def row(self, rule):
+        return {"epoch": 10}
+
+
+def test_of_an_unseen_set_no_epoch_is_chosen_on_what_is_scored_and_one_epoch_is_scored_once(monkeypatch):
+    run = trial("miniseg", "", "across_p9", 1, 0, "paper", recipe="short")
+    given, scored = [], []
+    monkeypatch.setattr(run.task, "learn", lambda network, train_set, val_set, **options: given.append(val_set))
+    monkeypatch.setattr(run.task, "scores", lambda network, cases: scored.append(cases) or {"clean": 1})
+    run.learn(None, [], ["scored"])
+    assert given == [None] and run.task.facts["chosen_on"] == "nothing"
+    ended, cases = Ended(), ["scored"]
+    assert run.score(None, ended, cases, "best") == run.score(None, ended, cases, "last")
+    run.score(None, Ended(), cases, "last")
+    assert len(scored) == 2  # another training is scored again
+
+
+@pytest.mark.parametrize("variant", ["width 8", "lungs alone, width 8"])
+def test_in_the_papers_budget_no_scan_is_segmented_between_epochs(variant, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tasks, "train", lambda network, learned, watched, recipe, **named: seen.append(watched))
+    for budget in ("paper", "lesson"):
+        trial("covid_segnet", variant, "p20", 1, 0, budget).learn(None, [], ["scan"])
+    assert seen == [None, ["scan"]]
+
+
+def test_a_training_computes_in_its_recipes_precision_unless_it_is_told(monkeypatch):
+    asked = []
+
+    def refuse(name, device):
+        asked.append(name)
+        raise UserError("seen")
+
+    monkeypatch.setattr(loop, "Precision", refuse)
+    for precision in (None, "float32"):
+        with pytest.raises(UserError, match="seen"):
+            loop.train(None, [], None, papers.recipe("covidsegnet_short"), precision=precision)
+    assert asked == ["bf16", "float32"]
