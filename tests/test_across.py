@@ -11,7 +11,6 @@ from covidseg.data import data_set, load_dataset
 from covidseg.errors import UserError
 from covidseg.metrics.surface import all_distances, boundary, directed_distances
 from covidseg.papers.chsnet.data import PATIENTS, fold_of_patient
-from covidseg.papers.covidsegnet import tasks
 from covidseg.papers.covidsegnet.checks.nb_34_covid_segnet_tables import dice_allowed, external_dice
 from covidseg.papers.covidsegnet.data import MA_FOLDS, TESTED
 from covidseg.runs.grids import combinations
@@ -176,9 +175,10 @@ def test_of_an_unseen_set_no_epoch_is_chosen_on_what_is_scored_and_one_epoch_is_
 @pytest.mark.parametrize("variant", ["width 8", "lungs alone, width 8"])
 def test_in_the_papers_budget_no_scan_is_segmented_between_epochs(variant, monkeypatch):
     seen = []
-    monkeypatch.setattr(tasks, "train", lambda network, learned, watched, recipe, **named: seen.append(watched))
     for budget in ("paper", "lesson"):
-        trial("covid_segnet", variant, "p20", 1, 0, budget).learn(None, [], ["scan"])
+        run = trial("covid_segnet", variant, "p20", 1, 0, budget)
+        monkeypatch.setattr(run.task, "learn", lambda network, learned, watched, **options: seen.append(watched))
+        run.learn(None, [], ["scan"])
     assert seen == [None, ["scan"]]
 
 

@@ -44,14 +44,13 @@ class Infection(Task):
     headlines = {"Dice": ("covidsegnet", "Dice"), "NSD": ("covidsegnet", "NSD"), "HD95": ("clean", "hd95")}
     learns = "patches of volumes with greys of 0 to 1,"
     counted_at = PATCH
+    # the last epoch is scored; four scans of 512 x 512 after each of 250 epochs would cost twice the training
+    unwatched = frozenset({"paper"})
     macs_per_second = 2.5e10  # width 8, one thread of a machine that had other work
 
     @classmethod
     def takes(cls, recipe: Recipe) -> bool:
         return isinstance(recipe.feed, ScanPatches)
-
-    def learn(self, network, train_set, scored, **options) -> History:
-        return train(network, train_set, self._watched(scored), self._recipe(), **self._named, **options)
 
     def scores(self, network: nn.Module, cases: Sequence[Case]) -> dict[str, Scores]:
         """By protocol; each scan is segmented once. Distances are in mm where every spacing is known."""
@@ -76,17 +75,6 @@ class Infection(Task):
         scan = WINDOWS * size * size * (size * 3 // 8) / np.prod(self.counted_at)
         one = BACKWARD * self.share(recipe.scales[0].side) * recipe.feed.per_volume
         return recipe.epochs * (sizes.train_cases * one + sizes.val_cases * scan)
-
-    def _recipe(self) -> Recipe:
-        return self.trial.recipe
-
-    def _watched(self, scored: Sequence[Case] | None) -> Sequence[Case] | None:
-        """What is segmented after each epoch. In the paper's budget nothing: the last epoch is scored, and four scans
-        of 512 x 512 after each of 250 epochs would cost twice the training."""
-        if self.trial.budget != "paper" or scored is None:
-            return scored
-        self.facts["chosen_on"] = "nothing"
-        return None
 
     def _classes(self, network: nn.Module, cases: Sequence[Case]) -> Iterator[tuple[Case, np.ndarray]]:
         """Each case with the classes that the network draws, as it has them."""
@@ -116,8 +104,10 @@ class _Aimed(Infection):
     protocols = Infection.protocols | {LUNGS: {}}
     target: ClassVar[str]
 
-    def _recipe(self) -> Recipe:
-        return replace(self.trial.recipe, feed=replace(self.trial.recipe.feed, target=self.target))
+    def learn(self, network, train_set, scored, **options) -> History:
+        recipe = self.trial.recipe
+        aimed = replace(recipe, feed=replace(recipe.feed, target=self.target))
+        return train(network, train_set, scored, aimed, **self._named, **options)
 
 
 class Lungs(_Aimed):
