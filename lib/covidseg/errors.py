@@ -24,3 +24,10 @@ def unknown_name(kind: str, name: object, known: Iterable[object]) -> UnknownNam
     hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
     comma = "; " if any("," in n for n in names) else ", "
     return UnknownName(f"No {kind} is called {str(name)!r}.{hint} Known: {comma.join(names)}.")
+
+
+def at_least_one(**counts: int | None) -> None:
+    """UserError for a count below 1; None is no count."""
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UserError(f"{name}={count} must be 1 or more.")

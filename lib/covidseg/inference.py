@@ -8,15 +8,17 @@ A 2-D network sees slice after slice (`Slices`), a 3-D one the volume in overlap
 that wants to be asked in another way carries its own `Predictor`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from covidseg.data.resample import at_shape, check_spacing, classes_at_shape, shape_at
 from covidseg.data.transforms import Preprocessing, resize_image, to_grey
 from covidseg.device import choose_device
 from covidseg.errors import UserError
@@ -34,6 +36,7 @@ def predict(
     intensity: str = "HU",
     *,
     lung: np.ndarray | None = None,
+    spacing: Sequence[float] | None = None,
     batch: int | None = None,
     device: str | torch.device | None = None,
 ) -> np.ndarray:
@@ -44,11 +47,13 @@ def predict(
         ``model.predictor``, if it carries one, says how it is asked: see `Predictor`.
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else `Preprocessing()`
     intensity : "HU", or "grey" for values 0..255; lung : same shape, nothing is predicted where it is 0
+    spacing : (row, column, slice) in mm, nan where unknown, for weights that were trained at one spacing: the volume is
+        seen at theirs, and the mask comes back on its own voxels
     batch : slices (in 3-D: patches) per step; by default what is fast on the device
     device : "auto", "cpu", "cuda", ...; the model is moved there. By default it stays where it is.
     Memory: a 2-D network never needs a volume as a whole; for a 3-D one see `Patches`.
-    Raises UserError for other shapes, values that are not finite, a device that is not there, and one slice for a
-    3-D network.
+    Raises UserError for other shapes, values that are not finite, a device that is not there, one slice for a 3-D
+    network, and no spacing where one is needed.
     """
     image = np.asarray(image_or_volume)
     if image.ndim == 2:
@@ -59,7 +64,8 @@ def predict(
         return predict(model, image, preprocessing, intensity, lung=lung, batch=batch, device=device)[..., 0]
     _check(image, lung, batch)
     mask = np.zeros((image.shape[2], *image.shape[:2]), np.uint8)  # D, H, W: as slices come out
-    for first, masks in predict_slices(model, image, preprocessing, intensity, lung=lung, batch=batch, device=device):
+    how = {"lung": lung, "spacing": spacing, "batch": batch, "device": device}
+    for first, masks in predict_slices(model, image, preprocessing, intensity, **how):
         mask[first : first + len(masks)] = masks
     return mask.transpose(1, 2, 0)
 
@@ -71,6 +77,7 @@ def predict_slices(
     intensity: str = "HU",
     *,
     lung: np.ndarray | None = None,
+    spacing: Sequence[float] | None = None,
     batch: int | None = None,
     device: str | torch.device | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -80,7 +87,8 @@ def predict_slices(
     preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
     device = _device_of(model) if device is None else choose_device(device)
     model, predictor = model.to(device), predictor_of(model)
-    answers = predictor.masks(model, volume, preprocessing, intensity, batch=batch, device=device)
+    asked = predictor.masks if preprocessing.spacing is None else partial(_masks_at_spacing, predictor, spacing)
+    answers = asked(model, volume, preprocessing, intensity, batch=batch, device=device)
     while True:
         with _evaluating(model), torch.inference_mode():  # not while the caller works with an answer
             first, masks = next(answers, (0, None))
@@ -165,6 +173,23 @@ def predictor_of(model: nn.Module) -> Predictor:
     """The predictor that a model carries, else `Patches` for a 3-D network and `Slices` for all others."""
     carried = getattr(model, "predictor", None)
     return carried or (Patches() if dimensions(model) == 3 else Slices())
+
+
+def _masks_at_spacing(predictor, spacing, model, volume, preprocessing, intensity, *, batch, device):
+    """The predictor's answer to the volume as the weights know volumes, on the volume's own voxels.
+
+    Memory: the volume as it is seen, float32, its classes, and one float32 map on the volume's own voxels.
+    """
+    if spacing is None:
+        raise UserError(
+            f"These weights know volumes at {preprocessing.spacing} mm: give the scan's own as spacing=(row, column, "
+            "slice)."
+        )
+    seen = at_shape(volume, shape_at(volume.shape, spacing, check_spacing(preprocessing.spacing)))
+    classes = np.zeros(seen.shape, np.uint8)
+    for first, masks in predictor.masks(model, seen, preprocessing, intensity, batch=batch, device=device):
+        classes[:, :, first : first + len(masks)] = np.moveaxis(masks, 0, -1)
+    yield 0, np.moveaxis(classes_at_shape(classes, volume.shape), -1, 0)
 
 
 def prepare(slices: np.ndarray, preprocessing: Preprocessing, intensity: str, first: int = 0) -> Tensor:

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from covidseg.data import splits
+from covidseg.data.across import across_sets
 from covidseg.data.case import CaseDataset
 from covidseg.data.phantoms import phantom, phantom3d
 from covidseg.data.sets import DataSet
@@ -27,6 +28,7 @@ def load_dataset(name: str, split: str | None = None, fold: int | None = None, *
     name : "phantom" and "phantom3d" need no download; "ct100", "semiseg", "p9", "p20", "p1110" are real CT
     split : "train", "val", "test" or None for all; fold : 1..5, None means 1 where a split needs one
     options of phantoms : n, size, seed, lesions; for "phantom" also view ("body", "lungs" or "any") and per_patient
+    "across_ct100", "across_p9" and "across_p20" train on one of the three and score all three, see `data.across`
     options of real sets : protocol="paper" (the authors' folds; "test" is "val" again) or "clean" (patient-wise,
         three parts); mirror=DIR; for p9, p20, p1110 also volumes=True (whole volumes, not infected slices) and
         infected_only=False; for semiseg part="unlabelled" (1,600 slices with pseudo labels)
@@ -212,7 +214,7 @@ _SETS = {
     "p9": DataSet(_p9, frozenset({"lung", "volumes"}), fold_sizes=(319, 54)),
     "p20": DataSet(_p20, frozenset({"lung", "volumes"}), fold_sizes=(1475, 369)),
     "p1110": DataSet(_p1110, frozenset({"volumes"}), fold_sizes=(628, 157)),
-}
+} | across_sets(load_dataset)
 
 SYNTHETIC = tuple(name for name, one in _SETS.items() if one.synthetic)  # the kit's own; papers bring real sets
 

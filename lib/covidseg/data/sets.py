@@ -26,6 +26,7 @@ class DataSet:
     own_split : sizes of its own train and test part; () for any size; None where it has none
     made_of : other sets whose files it may take its cases from
     synthetic : computed, not patients; size and number of its cases are options
+    unseen : what is scored is looked at once, after the training; no epoch is chosen on it
     """
 
     load: Callable[..., CaseDataset]
@@ -34,3 +35,4 @@ class DataSet:
     own_split: tuple[int, ...] | None = None
     made_of: tuple[str, ...] = ()
     synthetic: bool = False
+    unseen: bool = False

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from covidseg.data.resample import check_spacing
 from covidseg.errors import UserError, unknown_name
 
 INTENSITIES = ("HU", "grey")
@@ -98,6 +99,7 @@ class Preprocessing:
 
     size : side of the square input; mean, std : per channel (R, G, B), in grey 0..1; window : for HU images
     antialias : how to shrink, see resize_image
+    spacing : of volumes, in mm, at which the weights were trained (`covidseg.data.resample`); None: as they are
     The default statistics are neutral; fit them on the training fold with `Preprocessing.fit`.
     """
 
@@ -106,6 +108,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
     window: Window = LUNG
     antialias: bool = False
+    spacing: tuple[float | None, float | None, float | None] | None = None
 
     def __post_init__(self):
         # JSON gives lists; a frozen dataclass is filled in through object.__setattr__
@@ -113,6 +116,7 @@ class Preprocessing:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
         object.__setattr__(self, "std", tuple(float(v) for v in self.std))
         object.__setattr__(self, "window", Window(*(float(v) for v in self.window)))
+        object.__setattr__(self, "spacing", None if self.spacing is None else check_spacing(self.spacing))
         if self.size < 1:
             raise UserError(f"Preprocessing: size is {self.size}; give the side in pixels, e.g. 512.")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(v) for v in self.mean + self.std):
@@ -142,7 +146,10 @@ class Preprocessing:
 
     def to_dict(self) -> dict:
         """Plain numbers and lists, ready for JSON and for a weights-only checkpoint."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if self.spacing is None:  # came later: checkpoints without it stay as they were
+            del values["spacing"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping) -> Preprocessing:

@@ -17,12 +17,12 @@ from covidseg.metrics.cases import Spacings, describe, naming, spacing_per_case,
 from covidseg.metrics.masks import as_pair
 from covidseg.metrics.overlap import Counts, count, mean_iou
 from covidseg.metrics.scores import Scores, summarise
-from covidseg.metrics.surface import average_surface_distance, hausdorff, hausdorff95
+from covidseg.metrics.surface import all_distances
 from covidseg.paper import Paper, Protocol
 
 CLEAN = "clean"
 OVERLAPS = ("dice", "iou", "sensitivity", "specificity", "precision")
-DISTANCES = {"hausdorff": hausdorff, "hd95": hausdorff95, "asd": average_surface_distance}
+DISTANCES = ("hausdorff", "hd95", "asd")
 
 
 def segmentation_scores(
@@ -117,7 +117,7 @@ def clean(
             counts = count(pred, target)
             row = {"case": name, **{score: getattr(counts, score) for score in OVERLAPS}}
             if distances:
-                row |= {s: f(pred, target, spacing=mm, points="boundary") for s, f in DISTANCES.items()}
+                row |= all_distances(pred, target, spacing=mm)
         if not counts.predicted and not counts.true:
             row |= _both_empty_row(row, both_empty)
         rows.append(row | vars(counts))

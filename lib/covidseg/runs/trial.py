@@ -91,8 +91,12 @@ class Trial:
     ) -> History:
         """Train in place, in as many steps as the variant has; the last one's history.
 
-        options : as for `covidseg.training.train`; out, device, resume, ...
+        options : as for `covidseg.training.train`; out, device, resume, ... Of an ``unseen`` set, and in a budget that
+        the task leaves ``unwatched``, no epoch is chosen on what is scored.
         """
+        unseen = data_set(self.dataset).unseen or self.budget in self.task.unwatched
+        if val_set is not None and unseen:
+            val_set, self.task.facts["chosen_on"] = None, "nothing"
         return self.task.learn(network, train_set, val_set, **options)
 
     def sibling(self, *, model: str = "", variant: str, recipe: str = "") -> "Trial":
@@ -118,9 +122,17 @@ class Trial:
         return source_key(self.model, self.variant, {"recipe": self.recipe.to_dict()}, borrowed)
 
     def score(self, network: torch.nn.Module, history: History, val_set: Sequence[Case], rule: str) -> dict:
-        """Score one choice of the weights, "best" or "last", by every protocol, case by case."""
+        """Score one choice of the weights, "best" or "last", by every protocol, case by case; one epoch once."""
         history.restore(network, rule)
-        return {"epoch": history.row(rule)["epoch"], "scores": self.task.scores(network, val_set)}
+        epoch = history.row(rule)["epoch"]
+        key = id(history), id(val_set), epoch
+        if key not in self._scored:  # which holds both, so that nothing else ever gets their ids
+            self._scored[key] = history, val_set, self.task.scores(network, val_set)
+        return {"epoch": epoch, "scores": self._scored[key][2]}
+
+    @cached_property
+    def _scored(self) -> dict[tuple, tuple]:
+        return {}
 
     def record(
         self,

@@ -164,7 +164,8 @@ def segment_scan(
             found = find_lungs(scan.voxels, scan.intensity, scan.spacing, device=where)
             clock.lap("find lungs")
         lung, room = (None, None) if found is None else (found.mask, found.room)
-        mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, lung=room, device=where)
+        settings = dict(lung=room, spacing=scan.spacing, device=where)
+        mask = predict(loaded.model, scan.voxels, loaded.preprocessing, scan.intensity, **settings)
         if found is not None:
             found.settle(mask)
         agreed = _agreement(loaded.model, scan, lung)

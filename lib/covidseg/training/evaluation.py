@@ -77,7 +77,7 @@ def _native(
 ) -> Scores:
     names, preds, truths, spacings = [], [], [], []
     for case in progress(dataset, "Scoring"):
-        mask = predict(model, case.image, preprocessing, case.intensity, device=device)
+        mask = predict(model, case.image, preprocessing, case.intensity, spacing=case.spacing, device=device)
         names.append(case.id)
         preds.append(_infection(mask))
         truths.append(case.infection.astype(np.uint8))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from covidseg.data.case import Case
-from covidseg.errors import UserError
+from covidseg.errors import UserError, at_least_one
 from covidseg.files import make_folder
 from covidseg.nn.layers import input_channels
 from covidseg.progress import progress
@@ -50,7 +50,7 @@ def train(
     options: dict | None = None,
     loss: Loss | None = None,
     validation: Validation | None = None,
-    precision: str = "float32",
+    precision: str | None = None,
     compile: bool = False,
     micro_batch: int | None = None,
     checkpoint_every: int = 100,
@@ -66,7 +66,7 @@ def train(
     name, options : how `create_model` built the model, so that the checkpoints can be loaded by themselves
     loss : function (outputs, targets) -> scalar; by default the recipe's objective
     validation : function (model in eval mode) -> {"val_miou": ...} instead of the standard one
-    precision : "float32", "bf16" or "fp16"; compile : torch.compile (minutes before the first step)
+    precision : "float32", "bf16" or "fp16"; None: the recipe's; compile : torch.compile (minutes before step 1)
     micro_batch : at most so many slices at a time; their gradients add up to the batch's. BatchNorm sees the pieces
     report : called with the row of every finished epoch
 
@@ -75,7 +75,8 @@ def train(
     is not finite, and memory that does not suffice.
     """
     team, device = join_team(device)
-    _at_least_one(micro_batch=micro_batch, checkpoint_every=checkpoint_every)
+    at_least_one(micro_batch=micro_batch, checkpoint_every=checkpoint_every)
+    precision = precision or recipe.precision
     settings, numbers = {"precision": precision, "micro_batch": micro_batch}, Precision(precision, device)
     if out:
         make_folder(out)  # before the cases are read: a folder that cannot be made is named at once
@@ -293,9 +294,3 @@ class Training:
             return "the cases in memory"
         side, count = self.doing_now.scale.side, len(self.team.share(len(self.doing_now.indices)))
         return f"{min(self.micro_batch or count, count)} slices at {side} px at a time"
-
-
-def _at_least_one(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise UserError(f"{name}={count} must be 1 or more.")

@@ -51,6 +51,7 @@ class Task:
     headlines : the scores that the paper's tables are about, in words -> protocol and name of the score
     learns : what its recipes must offer, in words, for the message that refuses another
     counted_at : spatial size of the input at which the papers count multiply-accumulates
+    unwatched : budgets in which nothing is scored between epochs
     macs_per_second : of training on one CPU thread, for estimates
 
     seconds : of the trainings before the last; facts : what the record says of their data
@@ -62,6 +63,7 @@ class Task:
     headlines: ClassVar[Mapping[str, tuple[str, str]]] = {"Dice": ("clean", "dice")}
     learns: ClassVar[str] = "masks of infection alone"
     counted_at: ClassVar[tuple[int, ...]] = (512, 512)
+    unwatched: ClassVar[frozenset[str]] = frozenset()
     macs_per_second: ClassVar[float] = 1.5e9
 
     def __init__(self, trial: Plan) -> None:
@@ -89,7 +91,7 @@ class Task:
 
     def mask(self, network: nn.Module, case: Case) -> np.ndarray:
         """What the network draws on a case, uint8 of the case's shape."""
-        return predict(network, case.image, intensity=case.intensity)
+        return predict(network, case.image, intensity=case.intensity, spacing=case.spacing)
 
     def effort(self) -> float:
         """Multiply-accumulates of the whole run; what is learned before the last training counts too."""

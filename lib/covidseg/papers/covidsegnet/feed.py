@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from covidseg.data.case import Case, lungs_of
+from covidseg.data.resample import at_spacing, check_spacing
 from covidseg.data.transforms import Preprocessing
 from covidseg.papers.covidsegnet.predictor import INFECTED, OUTPUTS
 from covidseg.training.batches import generator_for
 from covidseg.training.parts import Loss, Step, Validation
-from covidseg.training.patches import PatchBatches, Patches, validate_volumes
+from covidseg.training.patches import PatchBatches, Patches, validate_volumes, whole
 from covidseg.training.recipes import Recipe
 
 __all__ = ["MirroredPatches", "ScanPatches", "joint_of"]
@@ -30,12 +31,19 @@ class ScanPatches(Patches):
     per_volume, lesions : as for `Patches`; 0 lesions are the paper's words: "we randomly crop"
     target : "infection" or "lungs", both 0 and 1; or "joint": 1 lung without infection, 2 infection
     mirror : left and right change places in half of the patches
+    spacing : (rows, columns, slices) in mm at which volumes are seen, None for an axis as it is; None: all as they are
     The recipe's ``statistics`` are not read.
     """
 
     kind: ClassVar[str] = "scan_patches"
     targets: ClassVar[dict[str, int]] = dict(zip(OUTPUTS, (2, 2, 3), strict=True))
     mirror: bool = False
+    spacing: tuple[float | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", check_spacing(self.spacing))  # JSON gives lists
 
     def shape(self, recipe: Recipe) -> tuple[int, int, int]:
         side = recipe.scales[0].side
@@ -48,7 +56,7 @@ class ScanPatches(Patches):
         made = super().batches(self._aimed(cases), recipe, seed, channels, device)  # type: ignore[arg-type]  # read once
         if self.target == "joint":  # a lesion-aware patch is one around a lesion, not around a lung
             made.cache.infected = [np.flatnonzero(mask.cpu().numpy() == INFECTED) for mask in made.cache.masks]
-        unchanged = Preprocessing(recipe.val_size, (0.0,) * 3, (1.0,) * 3, recipe.window)
+        unchanged = Preprocessing(recipe.val_size, (0.0,) * 3, (1.0,) * 3, recipe.window, spacing=self.spacing)
         return MirroredPatches(made.cache, recipe, unchanged, seed, channels)
 
     def validation(
@@ -61,9 +69,10 @@ class ScanPatches(Patches):
         return partial(validate_volumes, cases=truth, held=held, loss=loss)
 
     def _aimed(self, cases: Sequence[Case]) -> Iterator[Case]:
-        if self.target == "infection":
-            return iter(cases)
-        return (joint_of(case) if self.target == "joint" else lungs_of([case])[0] for case in cases)
+        for case in whole(cases):
+            if self.target != "infection":
+                case = joint_of(case) if self.target == "joint" else lungs_of([case])[0]
+            yield case if self.spacing is None else at_spacing(case, self.spacing)
 
 
 def joint_of(case: Case) -> Case:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from covidseg.paper import Paper, Row
 from covidseg.papers.covidsegnet import monai_rivals, network, protocol, rivals  # noqa: F401  (networks enter themselves)
 from covidseg.papers.covidsegnet.ablations import ABLATIONS, READINGS
+from covidseg.papers.covidsegnet.data import DATASETS
 from covidseg.papers.covidsegnet.maps import MAPS
 from covidseg.papers.covidsegnet.recipes import RECIPES
 from covidseg.papers.covidsegnet.tasks import Infection, Joint, Lungs
@@ -60,6 +61,7 @@ PAPER = Paper(
     tasks={"infection": Infection, "lungs": Lungs, "joint": Joint},
     recipes=RECIPES,
     protocols=(protocol.PROTOCOL,),
+    datasets=DATASETS,
     maps=MAPS,
     diagram="covidseg.papers.covidsegnet.diagram:show_covidsegnet",
 )

@@ -34,13 +34,16 @@ PAPER = replace(
 SHORT = replace(
     PAPER,
     name="covidsegnet_short",                      # ours: real volumes on a CPU, or minutes on a GPU
-    lr=2e-3, epochs=20, schedule=Poly(),           # ours: a short training wants a large rate that ends small
+    lr=2e-3, epochs=10, schedule=Poly(),           # ours: a short training wants a large rate that ends small
     scales=(Scale(64, 0),), val_size=64,           # ours: 64 x 64 x 32
+    # ours: half the resolution in the plane, as thin in depth as they are; scored on the scans' own voxels
+    feed=ScanPatches(per_volume=10, lesions=0.5, mirror=True, spacing=(1.4, 1.4, None)),
+    precision="bf16",                              # ours: 0.51 s a step instead of 0.97 s on one thread at width 8
 )  # fmt: skip
 LESSON = replace(
     SHORT,
     name="covidsegnet_lesson",
-    lr=5e-3, epochs=8,                             # ours, on phantoms
+    lr=5e-3, epochs=8, precision="float32",        # ours, on phantoms
     feed=ScanPatches(per_volume=2, lesions=0.5, mirror=True),
     scales=(Scale(48, 0),), val_size=48,
 )  # fmt: skip
