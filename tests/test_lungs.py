@@ -135,6 +135,17 @@ def test_real_lungs_are_found_too(mirror, kind, name):
     assert dice(found.mask > 0, truth[:, :, some]) > 0.93 and found.told_apart
 
 
+# ------------------------------------------------------------------------------------------- the infection network
+
+
+def test_the_shipped_infection_net_stays_in_the_lungs_and_leaves_clean_bodies_clean(body):
+    shipped = weights("phantom")
+    marked = predict(shipped.model, body.hu, shipped.preprocessing) > 0
+    assert (marked & (body.lung == 0)).sum() <= 0.02 * marked.sum() and marked.any()
+    clean = phantom_volume(78, (128, 128, 16), lesions=False, view="whole")
+    assert predict(shipped.model, clean.hu, shipped.preprocessing).mean() < 1e-4
+
+
 # --------------------------------------------------------------------------------------------------- in predict
 
 

@@ -1,29 +1,38 @@
 """Make the small MiniSeg that the kit ships: trained on phantoms alone, so that it may be shipped.
 
-    python -m covidseg.papers.miniseg.bundled      (about ten minutes on two cores)
+    python -m covidseg.papers.miniseg.bundled      (about ten minutes on one core)
 
 It answers where the authors' weights are neither on disk nor to be downloaded, and gives the lessons a trained
-network without a download.
+network without a download. It learns from chests first; then, for fewer steps, from slices of whole bodies, where
+bellies, necks and healthy lungs teach it where infection is not. Without them 30 % of what it marked in phantom
+volumes lay outside the lungs.
 """
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from covidseg.data import Case, load_dataset
+from covidseg.losses import log_class_weights
 from covidseg.nn import create_model
 from covidseg.nn.weights import save_weights
 from covidseg.papers.miniseg.recipes import MINISEG_PHANTOM
 from covidseg.papers.miniseg.weights import BUNDLED
+from covidseg.training.batches import SliceBatches, SliceCache
 from covidseg.training.evaluation import evaluate
 from covidseg.training.loop import train
 
 SIZE = 256
 SETS = ({"view": "lungs", "n": 600}, {"view": "any", "n": 300})  # most real slices to be met are cut to the lungs
 EPOCHS = 8
+WHOLE = (
+    {"view": "whole", "n": 240},
+    {"view": "whole", "n": 60, "lesions": False},
+    {"view": "lungs", "n": 100, "per_patient": 2},
+)
+AFTERWARDS = replace(MINISEG_PHANTOM, lr=1e-3, epochs=3)
 
 
 def make(path: Path = BUNDLED, seed: int = 0) -> dict:
@@ -34,12 +43,14 @@ def make(path: Path = BUNDLED, seed: int = 0) -> dict:
     model = create_model("miniseg")
     recipe = replace(MINISEG_PHANTOM, epochs=EPOCHS)
     train(model, training, validation, recipe, seed=seed, device="cpu", name="miniseg", report=print)
+    learn_whole_bodies(model, seed)
     scores = evaluate(model, phantoms("test", n=60, seed=seed, size=512), distances=False)
     facts = {
         "label": "MiniSeg trained on phantoms",
         "licence": "MIT (trained by this kit on computed slices)",
         "recipe": recipe.to_dict(),
-        "phantoms": len(training),
+        "recipe_afterwards": AFTERWARDS.to_dict(),
+        "phantoms": [len(training), sum(options["n"] for options in WHOLE)],
         "seed": seed,
         "dice_on_held_out_phantoms_at_512": round(scores["dice"], 4),
     }
@@ -47,23 +58,30 @@ def make(path: Path = BUNDLED, seed: int = 0) -> dict:
     return facts
 
 
+def learn_whole_bodies(model, seed: int) -> None:
+    """Some steps more on other slices, fed as the network is used to be."""
+    cases = [case for options in WHOLE for case in phantoms("train", seed=seed + 1, size=SIZE, **options)]
+    cache = SliceCache(cases, AFTERWARDS.window, antialias=AFTERWARDS.antialias)
+    batches = SliceBatches(cache, AFTERWARDS, model.preprocessing, seed)
+    train(model, batches, None, AFTERWARDS, seed=seed, device="cpu", name="miniseg", report=print)
+    take_back(model, log_class_weights(cache.class_fractions(2)))
+
+
+def take_back(model, weights) -> None:
+    """Class weights let the rare class win pixels it should not; in the logits their logarithm undoes it.
+
+    The border of the infection had moved outward: 8 % of the marked volume lay outside the lungs, all but 2 % of it
+    within two pixels of them.
+    """
+    with torch.no_grad():
+        model.heads[0][-1].bias -= weights.log().to(model.heads[0][-1].bias)
+
+
 def phantoms(split: str, n: int, **options) -> list[Case]:
-    """The slices of a phantom set, drawn by two processes."""
-    load = _Slices(split, n, options)
-    with ProcessPoolExecutor(2) as pool:
-        return list(pool.map(load, range(n), chunksize=10))
-
-
-class _Slices:
-    """Case i of a set, as a callable that can travel to another process."""
-
-    def __init__(self, split: str, n: int, options: dict):
-        self.split, self.n, self.options = split, n, options
-
-    def __call__(self, i: int) -> Case:
-        return load_dataset("phantom", split=self.split, n=self.n, **self.options)[i]
+    """The slices of a phantom set, drawn one after the other."""
+    return list(load_dataset("phantom", split=split, n=n, **options))
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     print(make(Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLED))
