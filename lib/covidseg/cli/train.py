@@ -24,7 +24,9 @@ Lr = Annotated[float | None, typer.Option(help="first learning rate, instead of 
 Cases = Annotated[int, typer.Option(min=1, help="phantoms to train on; half as many validate")]
 Seed = Annotated[int, typer.Option(min=0, max=1_000_000, help="of weights, order, augmentation and dropout")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-PrecisionName = Annotated[str, typer.Option("--precision", help="float32, bf16 or fp16")]
+PrecisionName = Annotated[
+    str | None, typer.Option("--precision", help="float32, bf16 or fp16; by default the recipe's")
+]
 Compile = Annotated[bool, typer.Option("--compile", help="torch.compile: minutes first, pays off in long GPU runs")]
 MicroBatch = Annotated[int | None, typer.Option(help="slices at a time, if memory is short")]
 Every = Annotated[int, typer.Option("--checkpoint-every", min=1, help="steps between two checkpoints")]
@@ -48,7 +50,7 @@ def train(
     cases: Cases = 64,
     seed: Seed = 0,
     device: Device = "auto",
-    precision: PrecisionName = "float32",
+    precision: PrecisionName = None,
     compile: Compile = False,
     micro_batch: MicroBatch = None,
     checkpoint_every: Every = 100,

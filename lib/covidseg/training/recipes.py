@@ -12,18 +12,22 @@ from covidseg.training.parts import Feed, Objective, Schedule, find_part
 
 __all__ = ["Recipe", "at_side", "learning_rate"]
 
-CHOICES = {"optimizer": ("adam", "adamw", "sgd"), "statistics": ("fold", "imagenet", "neutral")}
+CHOICES = {
+    "optimizer": ("adam", "adamw", "sgd"),
+    "statistics": ("fold", "imagenet", "neutral"),
+    "precision": ("float32", "bf16", "fp16"),
+}
 PARTS = {"schedule": Schedule, "feed": Feed, "objective": Objective}
 # The dict of a recipe stands in every record and checkpoint, and one of today must equal one of the first days: then
 # every recipe held these numbers, whether its schedule read them or not,
 EVERY = {"power": 0.9, "step_epochs": 100, "step_factor": 0.5}
 # and these came later, so where they say nothing they are left out.
-SILENT = {"loss": "cross_entropy", "order": "pass", "clamp": None, "momentum": 0.9}
+SILENT = {"loss": "cross_entropy", "order": "pass", "clamp": None, "momentum": 0.9, "precision": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained. What changes speed but not the result (device, precision...) is no part of it.
+    """How a network is trained. What changes speed but not the result (device, ...) is no part of it.
 
     schedule, feed, objective : its parts, see `covidseg.training.parts`
     optimizer : "adam" (L2 is added to the gradient), "adamw" (decoupled) or "sgd" with ``momentum``
@@ -31,6 +35,7 @@ class Recipe:
     clamp : every element of the gradient is cut to -clamp..clamp; None leaves it
     batch : cases per optimiser step; drop_last : leave the incomplete batch at the end of a pass out
     statistics : mean and std of the input from the training "fold", of "imagenet", or "neutral" (0.5, 0.25)
+    precision : in which the network computes while it learns, see `covidseg.training.devices.Precision`
     window : of HU images; antialias : blur before shrinking, which small networks need on large slices
     val_size : side at which the validation fold is scored
     patience : stop after so many epochs without a better validation mIoU; None trains to the end
@@ -52,6 +57,7 @@ class Recipe:
     momentum: float = 0.9
     drop_last: bool = True
     statistics: str = "fold"
+    precision: str = "float32"
     window: Window = LUNG
     antialias: bool = False
     val_size: int = 512

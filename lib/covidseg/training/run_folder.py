@@ -57,7 +57,7 @@ class RunFolder:
             "train_fingerprint": _fingerprint(run.train_set),
             "val_fingerprint": _fingerprint(run.val_set),
         }
-        self.identity |= {key: value for key, value in settings.items() if value not in (None, "float32")}  # unusual
+        self.identity |= {key: value for key, value in settings.items() if value is not None}  # unusual
         self.earlier: dict | None = None  # provenance of the part that a resumed run goes on from
 
     def open(self, resume: bool) -> None:
