@@ -65,8 +65,7 @@ def train(
     name, options : how `create_model` built the model, so that the checkpoints can be loaded by themselves
     loss : function (outputs, targets) -> scalar; by default the recipe's objective
     validation : function (model in eval mode) -> {"val_miou": ...} instead of the standard one
-    precision : "float32", "bf16" or "fp16"; by default the recipe's
-    compile : torch.compile (minutes before the first step)
+    precision : "float32", "bf16", "fp16"; else the recipe's. compile : torch.compile (minutes before the first step)
     micro_batch : at most so many slices at a time; their gradients add up to the batch's. BatchNorm sees the pieces
     report : called with the row of every finished epoch
 
@@ -76,7 +75,7 @@ def train(
     """
     team, device = join_team(device)
     _at_least_one(micro_batch=micro_batch, checkpoint_every=checkpoint_every)
-    settings = {"precision": None if precision == recipe.precision else precision, "micro_batch": micro_batch}
+    settings = {"precision": precision, "micro_batch": micro_batch}
     numbers = Precision(precision or recipe.precision, device)
     if out:
         make_folder(out)  # before the cases are read: a folder that cannot be made is named at once
