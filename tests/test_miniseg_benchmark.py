@@ -10,7 +10,9 @@ from covidseg.data import Case
 from covidseg.errors import UserError
 from covidseg.papers.miniseg.checks.nb_31_miniseg_benchmark import paired_interval, training_ratio, two_means
 from covidseg.show.pictures import AS_PRINTED, OUTCOMES, rgb
-from covidseg.tables import failures, load_table, published, trust
+from covidseg.tables import failures, load_table, published, speeds, trust
+from covidseg.tables.benchmark import Measured
+from covidseg.tables.text import rows_as_markdown
 
 # ------------------------------------------------------------------------------------------------ published maps
 
@@ -193,6 +195,44 @@ def test_a_band_and_a_table_of_ranks_are_drawn():
     ax = show.shares({"a": [0.75, 0.25], "b": [0.25, 0.75]})
     assert [text.get_text() for text in ax.texts] == ["75%", "25%", "25%", "75%"]
     plt.close("all")
+
+
+# -------------------------------------------------------------------------------------------------------- speeds
+
+
+def test_speeds_are_kept_network_by_network_and_not_measured_twice(tmp_path, monkeypatch):
+    asked = []
+
+    def pretend(names, config, **size):
+        asked.append((*names, size["batch"]))
+        yield Measured(*names, config, 1, 2, 3, 0.5, 4.0, (1.0,) * 5)
+
+    monkeypatch.setattr(speeds, "measure", pretend)
+    monkeypatch.setattr(speeds, "_free", lambda: 1 << 40)
+    path = tmp_path / "speed" / "cpu.json"
+    speeds.save_speeds(path, ["enet"], "paper", side=32, batch=30)
+    rows = speeds.save_speeds(path, ["enet", "espnet"], "paper", side=32, batch=30)
+    assert asked == [("enet", 30), ("espnet", 30)] and [row.name for row in rows] == ["enet", "espnet"]
+    (file,) = speeds.read_speeds(path.parent)
+    assert [row["batch"] for row in file["rows"]] == [30, 30] and file["machine"]["device"] == "cpu"
+    with pytest.raises(UserError, match="side is 32 there, 64 here"):
+        speeds.save_speeds(path, ["enet"], "paper", side=64, batch=30)
+    path.write_text("{}")
+    with pytest.raises(UserError, match="no speeds of this kit"):
+        speeds.read_speeds(path.parent)
+    assert speeds.read_speeds(tmp_path / "nothing") == []
+
+
+def test_a_batch_is_as_large_as_the_memory_allows():
+    one = speeds.SCRATCH * speeds.peak_activations(speeds.build("enet", "paper")[0], (3, 64, 64))
+    assert speeds.fitting("enet", "paper", 64, 30, free=int(7.5 * one)) == 7
+    assert speeds.fitting("enet", "paper", 64, 30, free=int(700 * one)) == 30
+    assert speeds.fitting("enet", "paper", 64, 30, free=1) == 1
+
+
+def test_rows_of_texts_become_a_table():
+    assert rows_as_markdown("T", [{"a": "x", "b": 1}]).splitlines()[2:] == ["| a | b |", "|---|---:|", "| x | 1 |"]
+    assert "no row yet" in rows_as_markdown("T", [])
 
 
 # ------------------------------------------------------------------------------------------- exercises of notebook 31

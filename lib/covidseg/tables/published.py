@@ -26,7 +26,18 @@ from covidseg.files import make_folder, write_text
 from covidseg.metrics import segmentation_scores
 from covidseg.text import csv_text
 
-__all__ = ["SETS", "WHOLE", "Published", "best_window", "lesions", "lines", "own_line", "published", "read_lines"]
+__all__ = [
+    "SETS",
+    "WHOLE",
+    "Published",
+    "best_window",
+    "examples",
+    "lesions",
+    "lines",
+    "own_line",
+    "published",
+    "read_lines",
+]
 
 WHOLE = {"ct100": 99, "p9": 268, "p20": 1844}  # slices that the printed line is about, all that the folds score
 SETS = tuple(WHOLE)
@@ -57,6 +68,24 @@ def published(name: str) -> Iterator[Published]:
     for case_id in cases.ids:
         if case_id in files:
             yield _laid(cases.case(case_id), files[case_id], crop=name == "ct100")
+
+
+def examples(name: str, many: int = 4) -> tuple[list[Case], list[np.ndarray]]:
+    """Slices from poor to good with their published maps, bool at the slice's own size: cases and maps.
+
+    Chosen by the stored Dice, evenly along its order. Raises UserError where labels or maps are not here.
+    """
+    cases, files = load_dataset(name), _files(name)
+    order = sorted((row for row in read_lines(name) if row["case"] in cases.ids), key=lambda row: row["DSC"])
+    ids = [order[k * (len(order) - 1) // many]["case"] for k in range(1, many + 1)]
+    chosen = [_laid(cases.case(case_id), files[case_id], crop=name == "ct100") for case_id in ids]
+    return [one.case for one in chosen], [_shrunk(one.pred, one.case.image.shape) for one in chosen]
+
+
+def _shrunk(pred: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """By nearest neighbour, each side for itself."""
+    rows, columns = ((np.arange(n) + 0.5) * m / n for n, m in zip(shape, pred.shape, strict=True))
+    return pred[np.ix_(rows.astype(int), columns.astype(int))]
 
 
 @cache
