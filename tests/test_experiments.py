@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from statistics import median
 
 import pytest
@@ -11,10 +12,11 @@ from covidseg.cli import main
 from covidseg.errors import UnknownName, UserError
 from covidseg.papers import find_row, variant_options
 from covidseg.papers.miniseg import MINISEG_LESSON
+from covidseg.papers.miniseg.recipes import MINISEG_TABLE6_SHORT
 from covidseg.runs import costs
 from covidseg.runs.costs import SCORING, START, Cost, estimate, in_time, total
 from covidseg.runs.record import load_record
-from covidseg.runs.trial import Trial
+from covidseg.runs.trial import Trial, trial
 from covidseg.tables import command, compare, list_tables, load_table
 from covidseg.tables import text as show
 
@@ -39,6 +41,23 @@ def test_every_line_of_the_papers_csv_is_a_row_of_the_table(name, file, repo):
         printed = list(csv.DictReader(lines))
     rows = [row.printed for row in load_table(name).rows]
     assert all(line in rows for line in printed)
+
+
+def test_table_6_is_a_grid_of_32_networks_as_released_on_four_sets():
+    for data in ("ct100", "p9", "p20", "p1110"):
+        table = load_table(f"miniseg/table6-{data}-rivals")
+        networks = {(run["model"], run["variant"]) for run in table.runs()}
+        assert (len(table.rows), len(networks), len(table.runs()), table.data) == (32, 32, 160, data)
+        assert [metric.column.partition("_")[0] for metric in table.metrics] == [data] * 5
+        rivals = [place for place in networks if place[0] not in ("miniseg", "infnet")]
+        assert all(variant_options(*place) == {"config": "released"} for place in rivals)
+        assert networks > {(row.model, row.variant) for row in load_table("miniseg/table6-ct100-nine").rows}
+
+
+@pytest.mark.parametrize(("model", "precision"), [("unet", "bf16"), ("espnetv2", "float32")])
+def test_the_short_recipe_of_table_6_is_the_same_for_all_but_for_the_precision_of_light_networks(model, precision):
+    run = trial(model, "released", "ct100", 1, 0, "paper", recipe="table6_short")
+    assert run.recipe == replace(MINISEG_TABLE6_SHORT, precision=precision)
 
 
 def test_the_full_network_reads_the_same_in_all_three_tables_of_ablations():

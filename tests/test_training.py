@@ -315,6 +315,16 @@ def test_bf16_trains_too():
     assert all(v.dtype == torch.float32 for v in history.weights["last"].values()), "the weights stay float32"
 
 
+def test_a_recipe_names_its_precision_and_the_caller_another():
+    once = replace(RECIPE, epochs=1)
+    half = replace(once, precision="bf16")
+    ours, asked = fit(tiny_net(plain=True), recipe=half), fit(tiny_net(plain=True), recipe=once, precision="bf16")
+    whole = fit(tiny_net(plain=True), recipe=half, precision="float32")
+    losses = [history.rows[0]["train_loss"] for history in (ours, asked, whole)]
+    assert losses[0] == losses[1] != losses[2]
+    assert half.to_dict()["precision"] == "bf16" and "precision" not in RECIPE.to_dict(), "old records stay equal"
+
+
 # --------------------------------------------------------------------------------------------- bad input
 
 

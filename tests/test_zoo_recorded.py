@@ -5,8 +5,9 @@ from torch import nn
 from zoo_reference import distance
 
 from covidseg import create_model
-from covidseg.backbones import create_backbone
 from covidseg.backbones.xception import Block
+from covidseg.papers import variant_options
+from covidseg.papers.miniseg.paper import INFNET
 
 
 class InOrder(nn.Module):
@@ -47,7 +48,7 @@ def infnet(network):
 
 
 def dilated_infnet():
-    return create_model("infnet", ea=False, backbone=create_backbone("resnet50", output_stride=8))
+    return create_model("infnet", **variant_options("infnet", INFNET))
 
 
 CASES = {

@@ -33,6 +33,7 @@ class Row:
     variant : the row's name, "" for the network as published; task : a key of ``Paper.tasks``
     aliases : earlier (network, variant) of this row, as old records have it
     largest_rate : where the kit's own rates would throw this network's first weights out of reach
+    float32 : it learns so whatever the recipe says
     """
 
     network: str
@@ -41,6 +42,7 @@ class Row:
     task: str = "infection"
     aliases: tuple[tuple[str, str], ...] = ()
     largest_rate: float | None = None
+    float32: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

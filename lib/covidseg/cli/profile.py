@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,9 @@ Config = Annotated[str, typer.Option(help="With --all: paper (its table of sizes
 Device = Annotated[str, typer.Option(help="With --all: cpu, cuda, or auto.")]
 Batch = Annotated[int | None, typer.Option(min=1, help="With --all: images at a time; 30 on a GPU, 2 on a CPU.")]
 Seconds = Annotated[float, typer.Option(min=0, help="With --all: spent on each speed, at least.")]
+Save = Annotated[
+    Path | None, typer.Option(help="With --all: write JSON after each network, and go on with what the file lacks.")
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help="With --all: print CSV instead of a table.")]
 
 
@@ -41,6 +45,7 @@ def profile(
     batch: Batch = None,
     seconds: Seconds = 1.0,
     as_csv: AsCsv = False,
+    save: Save = None,
 ) -> None:
     """Count the parameters and multiply-accumulates (MACs) of one network, part by part, or measure all of them.
 
@@ -54,6 +59,7 @@ def profile(
       covidseg profile PAPER -o num_classes=4 --json
       covidseg profile --all --config released --device cpu --csv > speed.csv
       covidseg profile --table5
+      covidseg profile --all --device cpu --batch 30 --save results/speed/cpu.json
     """
     from covidseg.errors import UserError
 
@@ -62,20 +68,23 @@ def profile(
 
         say(benchmark.table5_text(benchmark.table5()))
     elif all_:
-        _all(name or "*", config, size or 512, device, batch, seconds, as_csv)
+        _all(name or "*", config, size or 512, device, batch, seconds, as_csv, save)
     elif name is None:
         raise UserError("Name a network, see `covidseg models`; or measure all of them with --all.")
     else:
         _one(name, size, option or [], as_json)
 
 
-def _all(pattern: str, config: str, side: int, device: str, batch: int | None, seconds: float, as_csv: bool) -> None:
+def _all(
+    pattern: str, config: str, side: int, device: str, batch: int | None, seconds: float, as_csv: bool,
+    save: Path | None,
+) -> None:  # fmt: skip
     import torch
 
     from covidseg.device import choose_device
     from covidseg.errors import UserError, unknown_name
     from covidseg.progress import progress
-    from covidseg.tables import benchmark, field
+    from covidseg.tables import benchmark, field, speeds
 
     if config not in field.CONFIGS:
         raise unknown_name("config", config, field.CONFIGS)
@@ -83,6 +92,11 @@ def _all(pattern: str, config: str, side: int, device: str, batch: int | None, s
     if not names:
         raise UserError(f"No 2-D model matches {pattern!r}. `covidseg models` lists them all.")
     batch = batch or benchmark.usual_batch(where)
+    if save:
+        size = {"side": side, "device": where, "batch": batch, "seconds": seconds}
+        kept = speeds.save_speeds(save, names, config, **size, report=lambda row: typer.echo(f"{row.name}: {save}"))
+        typer.echo(benchmark.as_csv(kept).rstrip() if as_csv else benchmark.as_text(kept))
+        return
     measuring = benchmark.measure(names, config, side=side, device=where, batch=batch, seconds=seconds)
     rows: list[benchmark.Measured] = []
     try:

@@ -235,7 +235,7 @@ def _counted(row: Row, task: type[Task]) -> Profile:
 
 
 def recipe_for(name: str, task: type[Task], row: Row) -> Recipe:
-    """The recipe of that name, its rate lowered where the network needs it (`Row.largest_rate`).
+    """The recipe of that name, rate and precision as the network needs them (`Row.largest_rate`, `Row.float32`).
 
     Raises UnknownName, and UserError for one that this run cannot follow.
     """
@@ -249,4 +249,6 @@ def recipe_for(name: str, task: type[Task], row: Row) -> Recipe:
         raise UserError(f"recipe={name} has no {task.learns}, which {who} learns: choose {able}.")
     if row.largest_rate and chosen.optimizer == "adam":  # the authors' own recipe is SGD
         chosen = replace(chosen, lr=min(chosen.lr, row.largest_rate))
+    if row.float32:
+        chosen = replace(chosen, precision="float32")
     return chosen

@@ -5,13 +5,14 @@ Nothing here loads data, runs a network, sets a global style or calls ``show``. 
 pictures of CT, ``charts`` bars, curves and the like, ``field`` many networks or two.
 """
 
-from covidseg.show.charts import bars, compare, curves, show_receptive_field, strips
+from covidseg.show.charts import banded, bars, compare, curves, shares, show_receptive_field, strips
 from covidseg.show.field import figure_rgb, mirrored, scatter
 from covidseg.show.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
-from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice
+from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice, side_by_side
 
 __all__ = [
     "attention_rgb",
+    "banded",
     "bars",
     "compare",
     "curves",
@@ -21,11 +22,13 @@ __all__ = [
     "mirrored",
     "overlay_rgb",
     "scatter",
+    "shares",
     "show_attention",
     "show_labels",
     "show_overlay",
     "show_receptive_field",
     "show_slice",
+    "side_by_side",
     "slice_rgb",
     "strips",
 ]

@@ -133,6 +133,44 @@ def strips(
     return titled(ax, title, pad=20 if paper is not None else 6)
 
 
+def banded(points, band, *, colour=SERIES[0], dots=True, xlabel="", ylabel="", title=None, ax=None):
+    """Points, and over them a line with the band of its confidence (MiniSeg's Fig. 3).
+
+    points : (x, y); band : (n, 4) as `covidseg.tables.trust.band` answers: x, mean, lower and upper end
+    """
+    ax, band = axes_or_current(ax), np.asarray(band, float)
+    if dots:
+        ax.plot(*points, "o", ms=2.2, color=colour, alpha=0.35, mec="none", zorder=2)
+    ax.fill_between(band[:, 0], band[:, 2], band[:, 3], color=colour, alpha=0.22, lw=0, zorder=3)
+    ax.plot(band[:, 0], band[:, 1], color=colour, lw=1.8, marker="o", ms=3.5, zorder=4)
+    ax.set_xlabel(xlabel, fontsize=9, color=QUIET)
+    ax.set_ylabel(ylabel, fontsize=9, color=QUIET)
+    ax.tick_params(labelsize=8, colors=QUIET)
+    ax.grid(axis="y", color=RULE, lw=0.7)
+    ax.set_axisbelow(True)
+    frame(ax, "left", "bottom")
+    return titled(ax, title)
+
+
+def shares(table, *, title=None, ax=None):
+    """A row for each name, a column for each rank, the share written where it is 1 % or more.
+
+    table : name -> shares (ranks,), as `covidseg.tables.trust.rank_shares` answers
+    """
+    ax, values = axes_or_current(ax), np.array(list(table.values()), float)
+    ax.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (y, x), value in np.ndenumerate(values):
+        if value >= 0.01:
+            ink = "white" if value > 0.55 else INK
+            ax.text(x, y, f"{value:.0%}", ha="center", va="center", fontsize=7.5, color=ink)
+    ax.set_yticks(range(len(table)), list(table), fontsize=8)
+    ax.set_xticks(range(values.shape[1]), [str(k + 1) for k in range(values.shape[1])], fontsize=8)
+    ax.set_xlabel("rank", fontsize=9, color=QUIET)
+    ax.tick_params(length=0)
+    frame(ax)
+    return titled(ax, title)
+
+
 def show_receptive_field(dilations=(1, 2, 4, 8), *, kernel=3, legend=True, title=None, ax=None):
     """The pixels that each dilated kernel reads around one output pixel, and the field it spans.
 

@@ -23,7 +23,7 @@ def scatter(
 
     points : name -> (x, y), above 0 if log; groups : name -> its group, in the order of the legend; it may know more
     names, so that two figures give a group the same colour. highlight : a name drawn as a star.
-    log : True, False, or "y" for that axis alone. A name stands where it hides no other, if it can.
+    log : True, False, or "x" or "y" for that axis alone. A name stands where it hides no other, if it can.
     """
     ax = axes_or_current(ax)
     titles = list(dict.fromkeys(groups.values()))
@@ -36,8 +36,8 @@ def scatter(
         ax.plot(*inside.reshape(-1, 2).T, "o", label=group, **look)
     if highlight in points:
         ax.plot(*points[highlight], "*", ms=15, mec="white", color=colours[groups[highlight]], zorder=5)
-    ax.set_xscale("log" if log is True else "linear")
-    ax.set_yscale("log" if log else "linear")
+    ax.set_xscale("log" if log in (True, "x") else "linear")
+    ax.set_yscale("log" if log in (True, "y") else "linear")
     ax.margins(0.08)
     ax.set_xlabel(xlabel, fontsize=9, color=QUIET)
     ax.set_ylabel(ylabel, fontsize=9, color=QUIET)

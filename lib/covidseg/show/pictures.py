@@ -15,6 +15,7 @@ from covidseg.data.transforms import LUNG, resize_image, to_grey
 # lightness for everyone, so a grey print of the figure still works.
 HIT, MISS, FALSE_ALARM = "#56B4E9", "#F0E442", "#D55E00"
 OUTCOMES = {"hit": HIT, "missed": MISS, "false alarm": FALSE_ALARM}
+AS_PRINTED = {"hit": "#FF0000", "missed": "#00FF00", "false alarm": "#0000FF"}  # MiniSeg's Fig. 4
 CLASSES = {value: (CLASS_NAMES[value], colour) for value, colour in ((1, "#2FD6A8"), (2, "#E69F00"), (3, "#7B6FE8"))}
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # lines and bars, in this order
 INK, QUIET, RULE = "#222222", "#6B7280", "#D8DBE0"  # text, secondary text, thin lines
@@ -46,14 +47,18 @@ def paint(picture, regions, *, alpha=0.45) -> np.ndarray:
     return np.rint(out).astype(np.uint8)
 
 
-def overlay_rgb(ct, pred, truth=None, *, intensity="HU", window=LUNG, alpha=0.45) -> np.ndarray:
-    """Prediction over the slice: uint8 (H, W, 3). With ``truth``, hits, misses and false alarms apart."""
+def overlay_rgb(ct, pred, truth=None, *, intensity="HU", window=LUNG, alpha=0.45, colours=OUTCOMES) -> np.ndarray:
+    """Prediction over the slice: uint8 (H, W, 3). With ``truth``, hits, misses and false alarms apart.
+
+    colours : of these three, OUTCOMES or AS_PRINTED
+    """
     pred = _binary(pred, "pred", ct)
     picture = slice_rgb(ct, intensity=intensity, window=window)
     if truth is None:
-        return paint(picture, [(pred, HIT)], alpha=alpha)
+        return paint(picture, [(pred, colours["hit"])], alpha=alpha)
     truth = _binary(truth, "truth", ct)
-    return paint(picture, [(pred & truth, HIT), (truth & ~pred, MISS), (pred & ~truth, FALSE_ALARM)], alpha=alpha)
+    regions = (pred & truth, truth & ~pred, pred & ~truth)
+    return paint(picture, zip(regions, (colours[name] for name in OUTCOMES), strict=True), alpha=alpha)
 
 
 def labels_rgb(ct, labels, *, intensity="HU", window=LUNG, alpha=0.45) -> np.ndarray:

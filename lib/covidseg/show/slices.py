@@ -105,6 +105,43 @@ def gallery(cases, predictions=None, *, columns=4, width=2.4, axes=None):
     return axes[: len(cases)]
 
 
+def side_by_side(cases, predictions, *, colours=OUTCOMES, alpha=0.45, width=1.15, crop=True):
+    """A row for each slice, a column for each network, the truth first (MiniSeg's Fig. 4): the Axes, (rows, columns).
+
+    cases : 2-D Cases; predictions : network -> one mask (H, W) per case, or None where it has none
+    colours : OUTCOMES, or AS_PRINTED as in the paper; crop : cut the pictures to the lungs and all that is marked
+    """
+    import matplotlib.pyplot as plt
+
+    cases, columns = list(cases), {"truth": [case.infection for case in cases], **predictions}
+    size = (width * len(columns), width * len(cases) + 0.5)
+    axes = plt.subplots(len(cases), len(columns), figsize=size, squeeze=False, layout="constrained")[1]
+    axes[0, 0].figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    for k, case in enumerate(cases):
+        window = _window(case, [masks[k] for masks in columns.values()]) if crop else np.s_[:, :]
+        for ax, (name, masks) in zip(axes[k], columns.items(), strict=True):
+            truth = None if masks is columns["truth"] else case.infection[window]
+            title = name if k == 0 else None
+            if masks[k] is None:
+                titled(ax, title).set_axis_off()
+                continue
+            pred = np.asarray(masks[k], bool)[window]
+            look = dict(intensity=case.intensity, alpha=alpha, colours=colours)
+            _picture(overlay_rgb(case.image[window], pred, truth, **look), None, False, title, ax)
+    _figure_legend(axes[0, 0].figure, colours)
+    return axes
+
+
+def _window(case, masks, margin=12):
+    """Rows and columns that hold everything marked, and a margin."""
+    marked = np.any([np.asarray(mask, bool) for mask in masks if mask is not None], axis=0)
+    marked = marked | (case.lung > 0) if case.lung is not None else marked
+    if not marked.any():
+        return np.s_[:, :]
+    ends = [np.flatnonzero(marked.any(axis)) for axis in (1, 0)]
+    return tuple(slice(max(at[0] - margin, 0), at[-1] + margin + 1) for at in ends)
+
+
 def _entries_of(cases):
     if all(case.classes == "infection" for case in cases):
         return {"infection": HIT}

@@ -28,6 +28,7 @@ class Measured:
     """One network: build, parameters, MACs and peak bytes of one image, seconds for one, images a second in batches.
 
     ratios : each of SCALES over the reference's, timed in turn with it; problem : why there are no numbers, in a line
+    batch : images in a batch, where the file has several
     """
 
     name: str
@@ -39,6 +40,7 @@ class Measured:
     throughput: float = 0.0
     ratios: tuple[float, ...] = ()
     problem: str = ""
+    batch: int = 0
 
 
 def usual_batch(device: str | torch.device) -> int:

@@ -79,6 +79,23 @@ def as_markdown(comparison: Comparison) -> str:
     return "  \n".join(caption(comparison)) + f"\n\n{table}"
 
 
+def rows_as_markdown(title: str, rows: list[dict]) -> str:
+    """Rows of texts and whole numbers as a table under its title, numbers to the right; no row is a line that says so.
+
+    >>> print(rows_as_markdown("Two", [{"a": "x", "n": 1}]))
+    **Two**
+    <BLANKLINE>
+    | a | n |
+    |---|---:|
+    | x | 1 |
+    """
+    if not rows:
+        return f"**{title}:** there is no row yet."
+    ruler = "".join(f"{'---' if k == 0 else '---:'}|" for k in range(len(rows[0])))
+    lines = [" | ".join(map(str, cells)) for cells in (rows[0], *(row.values() for row in rows))]
+    return "\n".join([f"**{title}**", "", f"| {lines[0]} |", f"|{ruler}", *(f"| {line} |" for line in lines[1:])])
+
+
 def _head(comparison: Comparison) -> list[str]:
     """Every column of ours says the data, so that no number of a phantom passes for one of a patient."""
     columns = [

@@ -16,7 +16,7 @@ CHOICES = {
     "optimizer": ("adam", "adamw", "sgd"),
     "statistics": ("fold", "imagenet", "neutral"),
     "watch": ("val_miou", "val_loss"),
-    "precision": ("float32", "bf16"),  # fp16 needs a GPU: it is chosen where a training starts
+    "precision": ("float32", "bf16", "fp16"),
 }
 PARTS = {"schedule": Schedule, "feed": Feed, "objective": Objective}
 # The dict of a recipe stands in every record and checkpoint, and one of today must equal one of the first days: then
@@ -36,7 +36,7 @@ SILENT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained. What changes speed but not the result (device, precision...) is no part of it.
+    """How a network is trained. What changes speed but not the result (device, ...) is no part of it.
 
     schedule, feed, objective : its parts, see `covidseg.training.parts`
     optimizer : "adam" (L2 is added to the gradient), "adamw" (decoupled) or "sgd" with ``momentum``
@@ -44,10 +44,10 @@ class Recipe:
     clamp : every element of the gradient is cut to -clamp..clamp; None leaves it
     batch : cases per optimiser step; drop_last : leave the incomplete batch at the end of a pass out
     statistics : mean and std of the input from the training "fold", of "imagenet", or "neutral" (0.5, 0.25)
+    precision : in which the network computes where a training names none, see `covidseg.training.devices.Precision`
     window : of HU images; antialias : blur before shrinking, which small networks need on large slices
     val_size : side at which the validation fold is scored
     watch : the score of the validation that makes an epoch the best, "val_miou" or "val_loss"
-    precision : in which the network computes where a training names none; bf16 halves the time of 3-D convolutions
     patience : stop after so many epochs without a better one; None trains to the end
     unread : settings that records of this recipe hold though none of its parts reads them
     Raises UserError for a value that cannot be meant.
@@ -67,12 +67,12 @@ class Recipe:
     momentum: float = 0.9
     drop_last: bool = True
     statistics: str = "fold"
+    precision: str = "float32"
     window: Window = LUNG
     antialias: bool = False
     val_size: int = 512
     watch: str = "val_miou"
     patience: int | None = None
-    precision: str = "float32"
     unread: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:

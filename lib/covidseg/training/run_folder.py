@@ -62,7 +62,8 @@ class RunFolder:
             "train_fingerprint": _fingerprint(run.train_set),
             "val_fingerprint": _fingerprint(run.val_set),
         }
-        self.identity |= {key: value for key, value in settings.items() if value not in (None, "float32")}  # unusual
+        usual = (None, run.recipe.precision)
+        self.identity |= {key: value for key, value in settings.items() if value not in usual}
         self.earlier: dict | None = None  # provenance of the part that a resumed run goes on from
 
     def open(self, resume: bool) -> None:

@@ -128,7 +128,8 @@ class InfNet(nn.Module):
     num_classes : 1 is the paper's. 2 puts a channel of zeros before each map, so that softmax answers what sigmoid did,
     argmax is S > 0 and cross-entropy is binary cross-entropy; the numbers of the network stay the same.
     backbone : "res2net50", "resnet50", "vgg16" (or "resnet18", "resnet101", "vgg16_bn"), or any module that answers
-    [f_1, ..., f_5] and has ``channels`` and ``strides``. imagenet : a file of ImageNet weights for it.
+    [f_1, ..., f_5] and has ``channels`` and ``strides``. imagenet : a file of ImageNet weights for it. output_stride :
+    of a named ResNet, 32 as published; 8 is dilated, as MiniSeg's benchmark trained it.
     ppd, ra, ea : the three components; rows of Table IV are ready in ``ABLATIONS``. Ours, as neither text nor code
     shows these networks: without PPD, S_g is a 1x1 convolution of f_5; with EA but no RA, e_att joins what S_g reads.
     wiring : "official", "paper" or a ``Wiring``.
@@ -136,7 +137,7 @@ class InfNet(nn.Module):
 
     def __init__(
         self, num_classes=1, in_channels=3, *, backbone: str | nn.Module = "res2net50", imagenet=None,
-        ppd=True, ra=True, ea=True, wiring: str | Wiring = "official",
+        output_stride: int | None = None, ppd=True, ra=True, ea=True, wiring: str | Wiring = "official",
     ):  # fmt: skip
         super().__init__()
         if num_classes not in (1, 2):
@@ -146,7 +147,7 @@ class InfNet(nn.Module):
             )
         wiring, self.num_classes = choose_wiring(wiring), num_classes
         unit = partial(CB, relu=wiring.cb_relu)
-        self.backbone = _trunk(backbone, in_channels, imagenet, wiring)
+        self.backbone = _trunk(backbone, in_channels, imagenet, wiring, output_stride)
         C = self.backbone.channels  # of f_1..f_5
         self.EA = EA(C[1], wiring, unit) if ea else None
         C_edge = self.EA.channels if ea else 0
@@ -207,8 +208,8 @@ def _one_channel(C: int, kernel: int, wiring: Wiring) -> nn.Module:
     return CB(C, 1, kernel) if wiring.map_bn else _conv(C, kernel)
 
 
-def _trunk(backbone: str | nn.Module, in_channels: int, imagenet, wiring: Wiring) -> nn.Module:
-    options = {"in_channels": in_channels}
+def _trunk(backbone: str | nn.Module, in_channels: int, imagenet, wiring: Wiring, output_stride=None) -> nn.Module:
+    options = {"in_channels": in_channels} | ({"output_stride": output_stride} if output_stride else {})
     if backbone == "res2net50" and wiring.unused:
         options["classes"] = 1000
     if backbone in ("vgg16", "vgg16_bn"):
