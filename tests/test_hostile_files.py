@@ -224,6 +224,7 @@ BAD_INDEX = {
 @pytest.mark.parametrize("spoil", BAD_INDEX.values(), ids=BAD_INDEX)
 def test_an_index_of_other_types_is_one_line(prepared, tmp_path, monkeypatch, capsys, spoil):
     monkeypatch.setenv("COVIDSEG_DATA", str(tmp_path))
+    monkeypatch.delenv("COVIDSEG_MIRROR", raising=False)  # raw volumes elsewhere would be taken
     shutil.copytree(prepared / "prepared", tmp_path / "prepared")
     index = tmp_path / "prepared" / "p20" / "index.json"
     index.write_text(json.dumps(spoil(json.loads(index.read_text()))))
