@@ -1,6 +1,7 @@
 """What every test shares. One thread: the machines that run these tests are small and shared."""
 
 import os
+import sys
 from pathlib import Path
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -33,6 +34,14 @@ def plain_environment(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     for variable in ("COVIDSEG_BUDGET", "COVIDSEG_RESULT"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_widget_stays():
+    """ipywidgets keeps every widget that was ever made, and with an explorer its network and maps."""
+    yield
+    if "ipywidgets" in sys.modules:
+        sys.modules["ipywidgets"].Widget.close_all()
 
 
 @pytest.fixture

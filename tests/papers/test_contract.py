@@ -228,16 +228,20 @@ def test_the_maps_that_a_network_names_are_captured_for_the_whole_batch(built):
     contract.maps_are_captured(*built)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def described(built):
     """(network's name, map's name -> what the explorer says of it)."""
     explorer = pytest.importorskip("covidseg.show.widgets").AttentionExplorer
+    from ipywidgets import Widget
+
     name, model = built
     if not hasattr(model, "named_maps"):
         pytest.skip(f"{name} names no maps")
     flat = card(name).dimensions == 2
     case = load_dataset("phantom", n=1, size=64)[0] if flat else load_dataset("phantom3d", n=1, size=(32, 32, 16))[0]
-    return name, explorer(model, case, Preprocessing(size=64), "*").maps
+    maps = explorer(model, case, Preprocessing(size=64), "*").maps
+    Widget.close_all()  # ipywidgets keeps every widget, and with it network and maps: 7 GB over all networks
+    return name, maps
 
 
 def test_every_map_is_described(described, built):

@@ -47,10 +47,11 @@ def printed(name: str) -> list[dict[str, str]]:
 def dice_between(rows: Sequence[Row], dice: str, sen: str, prec: str) -> list[Broken]:
     """Rows whose mean Dice their mean sensitivity S and precision P forbid.
 
-    Of one case Dice is the harmonic mean of S and P, so S + P - 1 <= min(S, P) <= Dice <= (S + P) / 2; both ends are
-    linear, so they hold for means over cases as well, whatever the cases were.
+    Of one case Dice is the harmonic mean 2 S P / (S + P), and S + P - 1 <= min(S, P) <= Dice. The lower end is linear
+    and the harmonic mean concave, so for means over cases, whatever these were, mean S + mean P - 1 <= mean Dice <=
+    the harmonic mean of both means (Jensen).
     """
-    return list(_broken(rows, dice, sen, prec, lambda s, p: (s + p - 1, (s + p) / 2)))
+    return list(_broken(rows, dice, sen, prec, lambda s, p: (s + p - 1, 2 * s * p / (s + p))))
 
 
 def accuracy_between(rows: Sequence[Row], acc: str, rec: str, spe: str) -> list[Broken]:

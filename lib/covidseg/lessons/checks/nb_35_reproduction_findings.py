@@ -11,12 +11,14 @@ def _bounds(answer) -> str:
         return (
             "The smaller of the two means is no lower end: cases with high sensitivity may be those of low precision."
         )
-    if abs(high - 0.7875) < 1e-3:
-        return "That is the harmonic mean of the two means; the mean of the cases' harmonic means may lie above it."
+    if abs(high - 0.8) < 1e-3:
+        return (
+            "The arithmetic mean is an upper end, not the least: the harmonic mean is concave, and Jensen gives less."
+        )
     if not abs(low - 0.6) < 1e-6:
         return f"The lower end is not {low:g}: of each case min(S, P) is at least S + P - 1, which is linear."
-    if not abs(high - 0.8) < 1e-6:
-        return f"The upper end is not {high:g}: of each case the harmonic mean is at most (S + P) / 2."
+    if not abs(high - 0.7875) < 5e-5:
+        return f"The upper end is not {high:g}: it is the harmonic mean of both means, to four digits."
     return ""
 
 
