@@ -173,11 +173,19 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
         notes.append("grey 0..1 times 255")
     if asked is not None and NO_RESCALE in warnings:
         warnings.remove(NO_RESCALE)  # the user has said what the files do not
-    if decided == "HU" and not (voxels[::2, ::2] < NO_AIR).any():
-        warnings.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
-    if decided == "HU" and (voxels[::2, ::2] < BELOW_AIR[0]).mean() > BELOW_AIR[1]:
-        warnings.append(f"most voxels lie below {BELOW_AIR[0]} HU, less than air. Is the scan {asked or 'CT'}?")
+    if decided == "HU":
+        warnings += _odd_air(voxels[::2, ::2], asked)
     return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _odd_air(voxels: np.ndarray, asked: str | None) -> list[str]:
+    """What HU without air, or with too much of it, let one doubt."""
+    doubts = []
+    if not (voxels < NO_AIR).any():
+        doubts.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
+    if (voxels < BELOW_AIR[0]).mean() > BELOW_AIR[1]:
+        doubts.append(f"most voxels lie below {BELOW_AIR[0]} HU, less than air. Is the scan {asked or 'CT'}?")
+    return doubts
 
 
 def _ends_at_one(voxels: np.ndarray, low: float, high: float) -> bool:
