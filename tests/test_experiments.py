@@ -132,6 +132,13 @@ def test_runs_that_do_not_compare_stay_out():
     assert comparison.left_out == 1 and (comparison.data, comparison.budget) == ("phantom", "lesson")
 
 
+def test_rows_of_one_recipe_compare_though_a_network_keeps_its_precision():
+    halved = toy_record("SB", recipe={"name": "lesson", "epochs": 16, "precision": "bf16"})
+    whole = toy_record("MB", recipe={"name": "lesson", "epochs": 16})
+    comparison = compare(load_table("miniseg/table2"), [halved, whole])
+    assert cell(comparison, "SB").n == cell(comparison, "MB").n == 1 and comparison.left_out == 0
+
+
 def test_runs_with_a_changed_parameter_are_a_table_of_their_own():
     table = load_table("miniseg/table2")
     short = [toy_record("SB", hit=4, changed={"recipe": "short", "epochs": 20}), toy_record("SB", hit=3)]

@@ -209,7 +209,8 @@ def _of_one_recipe(records: list[dict]) -> list[dict]:
     """The largest group of records trained alike: after a change of the recipe old runs do not compare with new."""
 
     def recipe(record):
-        return json.dumps([record["recipe"], record["data"]["options"]], sort_keys=True)
+        own = record["recipe"] | {"precision": None}  # a row's own where its network cannot do with less
+        return json.dumps([own, record["data"]["options"]], sort_keys=True)
 
     if not records:
         return []
