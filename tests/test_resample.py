@@ -130,7 +130,7 @@ def test_spacing_and_precision_travel_with_checkpoint_and_recipe():
     assert Recipe.from_dict(short.to_dict()) == short and short.feed.spacing == HALF and short.precision == "bf16"
     assert not {"precision", "spacing"} & recipe("covidsegnet_paper").to_dict().keys()
     with pytest.raises(UserError, match="precision of a recipe"):
-        replace(short, precision="fp16")
+        replace(short, precision="fp8")
 
 
 def test_patches_are_cut_from_the_volume_as_it_is_seen():

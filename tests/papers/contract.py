@@ -386,12 +386,12 @@ def imports_no_other_paper(paper: Paper) -> None:
 
 @cache
 def engine() -> dict[str, list[str]]:
-    """File -> its lines, of all that is no paper, rival or trunk; of the finder of papers all but the line NAMES."""
+    """File -> its lines, of all that is no paper, rival, trunk or weights; of the finder of papers all but NAMES."""
     found = {}
     for file in sorted(PACKAGE.rglob("*")):
         inside = file.relative_to(PACKAGE)
         home = inside.parts[0] in ("papers", "zoo", "backbones") and inside.as_posix() != "papers/__init__.py"
-        if file.is_file() and not home and "__pycache__" not in inside.parts:
+        if file.is_file() and file.suffix != ".pt" and not home and "__pycache__" not in inside.parts:
             lines = file.read_text(encoding="utf-8").splitlines()
             found[inside.as_posix()] = [line for line in lines if not line.startswith("NAMES = ")]
     return found

@@ -94,8 +94,8 @@ def _all(
     batch = batch or benchmark.usual_batch(where)
     if save:
         size = {"side": side, "device": where, "batch": batch, "seconds": seconds}
-        kept = speeds.save_speeds(save, names, config, **size, report=lambda row: typer.echo(f"{row.name}: {save}"))
-        typer.echo(benchmark.as_csv(kept).rstrip() if as_csv else benchmark.as_text(kept))
+        kept = speeds.save_speeds(save, names, config, **size, report=lambda row: say(f"{row.name}: {save}"))
+        say(benchmark.as_csv(kept).rstrip() if as_csv else benchmark.as_text(kept))
         return
     measuring = benchmark.measure(names, config, side=side, device=where, batch=batch, seconds=seconds)
     rows: list[benchmark.Measured] = []

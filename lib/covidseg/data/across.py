@@ -1,6 +1,6 @@
 """One set trains; what is held out of it and the other sets are scored: what a network knows of scans from elsewhere.
 
-COVID-SegNet's authors tested on ten scans of another country. Here CT100, P9 and P20 take turns. P9 and P20 show some
+One paper's authors tested on ten scans of another country. Here CT100, P9 and P20 take turns. P9 and P20 show some
 of the same people, so of the other sets nobody is scored whom the training set shows in any of its folds.
 """
 

@@ -37,7 +37,7 @@ def tables_at_hand() -> list[str]:
 
 
 def printed(name: str) -> list[dict[str, str]]:
-    """The rows of a paper's table as printed, such as "infnet_table4". Raises UnknownName."""
+    """The rows of a paper's table as printed, called PAPER_tableN. Raises UnknownName."""
     if name not in tables_at_hand():
         raise unknown_name("table", name, tables_at_hand())
     with data_file(f"papers/{name}.csv").open(encoding="utf-8", newline="") as file:
