@@ -8,9 +8,10 @@ from toy_records import toy_record
 from covidseg import show
 from covidseg.data import Case
 from covidseg.errors import UserError
+from covidseg.papers.miniseg import published
 from covidseg.papers.miniseg.checks.nb_31_miniseg_benchmark import paired_interval, training_ratio, two_means
 from covidseg.show.pictures import AS_PRINTED, OUTCOMES, rgb
-from covidseg.tables import failures, load_table, published, speeds, trust
+from covidseg.tables import failures, load_table, speeds, trust
 from covidseg.tables.benchmark import Measured
 from covidseg.tables.text import rows_as_markdown
 
@@ -148,13 +149,13 @@ def with_rows(*rows):
 
 def test_failures_are_named_by_their_counts():
     record = with_rows((0, 0, 2, 98), (0, 30, 0, 70), (50, 5, 5, 40), (2, 40, 20, 38), (0, 1, 60, 39))
-    found = {one.case: one for one in failures.failures([record])}
+    found = {one.case: one for one in failures.failures([record], protocol="miniseg")}
     assert {case: one.kind for case, one in found.items()} == {
         "s0": "small lesion missed", "s1": "false alarm", "s2": "poor", "s3": "large lesion missed",
         "s4": "large lesion missed",
     }  # fmt: skip
     assert found["s2"].dsc == pytest.approx(100 / 110) and found["s2"].found == pytest.approx(50 / 55)
-    assert [one.case for one in failures.failures([record], worst=2)] == ["s1", "s4"]
+    assert [one.case for one in failures.failures([record], protocol="miniseg", worst=2)] == ["s1", "s4"]
     assert failures.kind_of(0.1, 0.5, 1.2, 0.01) == "mostly false alarm"
     assert set(failures.KINDS) >= {one.kind for one in found.values()}
 

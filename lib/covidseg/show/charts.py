@@ -134,7 +134,7 @@ def strips(
 
 
 def banded(points, band, *, colour=SERIES[0], dots=True, xlabel="", ylabel="", title=None, ax=None):
-    """Points, and over them a line with the band of its confidence (MiniSeg's Fig. 3).
+    """Points, and over them a line with the band of its confidence.
 
     points : (x, y); band : (n, 4) as `covidseg.tables.trust.band` answers: x, mean, lower and upper end
     """

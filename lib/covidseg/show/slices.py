@@ -106,7 +106,7 @@ def gallery(cases, predictions=None, *, columns=4, width=2.4, axes=None):
 
 
 def side_by_side(cases, predictions, *, colours=OUTCOMES, alpha=0.45, width=1.15, crop=True):
-    """A row for each slice, a column for each network, the truth first (MiniSeg's Fig. 4): the Axes, (rows, columns).
+    """A row for each slice, a column for each network, the truth first: the Axes, (rows, columns).
 
     cases : 2-D Cases; predictions : network -> one mask (H, W) per case, or None where it has none
     colours : OUTCOMES, or AS_PRINTED as in the paper; crop : cut the pictures to the lungs and all that is marked

@@ -6,13 +6,13 @@ broken only where no number within that rounding keeps it.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
+from covidseg.checkout import checkout
 from covidseg.errors import unknown_name
-from covidseg.fetch.catalog import data_file
+from covidseg.tables.table import printed_rows
 
 __all__ = ["Broken", "accuracy_between", "dice_between", "jaccard_below", "printed", "repeated", "tables_at_hand"]
 
@@ -33,15 +33,14 @@ class Broken(NamedTuple):
 
 def tables_at_hand() -> list[str]:
     """Names of the papers' tables in data/papers, as `printed` takes them."""
-    return sorted(path.stem for path in data_file("papers/miniseg_table1.csv").parent.glob("*.csv"))
+    return sorted(path.stem for path in (checkout() / "data" / "papers").glob("*.csv"))
 
 
 def printed(name: str) -> list[dict[str, str]]:
     """The rows of a paper's table as printed, called PAPER_tableN. Raises UnknownName."""
     if name not in tables_at_hand():
         raise unknown_name("table", name, tables_at_hand())
-    with data_file(f"papers/{name}.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return printed_rows(f"{name}.csv")
 
 
 def dice_between(rows: Sequence[Row], dice: str, sen: str, prec: str) -> list[Broken]:

@@ -33,9 +33,7 @@ class Failure:
     kind: str
 
 
-def failures(
-    records: Iterable[dict], *, protocol: str = "miniseg", selection: str = "last", worst: int = 0
-) -> list[Failure]:
+def failures(records: Iterable[dict], *, protocol: str, selection: str = "last", worst: int = 0) -> list[Failure]:
     """Every slice of the records, worst Dice first; of equal Dice the one with more pixels marked wrongly.
 
     worst : how many; 0 for all. A row without the four counts of pixels is passed by.
