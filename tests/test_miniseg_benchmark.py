@@ -162,7 +162,7 @@ def test_failures_are_named_by_their_counts():
 
 def test_slices_on_which_networks_fail_together_come_first():
     good, bad = with_rows((9, 0, 0, 1), (0, 0, 5, 5)), with_rows((0, 1, 4, 5), (0, 2, 5, 3))
-    found = failures.failures([good | {"model": "unet"}, bad])
+    found = failures.failures([good | {"model": "unet"}, bad], protocol="miniseg")
     assert failures.shared_failures(found) == {"s1": ["miniseg", "unet"], "s0": ["miniseg"]}
 
 
