@@ -43,7 +43,7 @@ refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and 
 
 weights: $(READY)  ## train the two networks that the kit ships, on phantoms (about ten minutes each on one core)
 	$(BIN)/python -m covidseg.papers.miniseg.bundled
-	$(BIN)/python tools/lungs.py
+	$(BIN)/python tools/train_lungs.py
 
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing
 	$(BIN)/python -m covidseg.runs results/pending.json -o runs/gpu --workers 5 --minutes 9; true

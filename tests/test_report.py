@@ -14,6 +14,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from covidseg.cli import app
+from covidseg.data.case import infection_of
 from covidseg.data.transforms import Preprocessing, to_grey
 from covidseg.metrics import dice
 from covidseg.nn.weights import LoadedWeights
@@ -23,7 +24,7 @@ from covidseg.scans.panels import OUTLINE, Result, at_least, crop, key, outlined
 from covidseg.scans.segment import segment_scan
 from covidseg.scans.severity import GRADES, severity
 from covidseg.scans.sheet import write_sheet
-from covidseg.scans.truth import compare, infection_of
+from covidseg.scans.truth import compare
 from covidseg.show.pictures import FALSE_ALARM, HIT, MISS, OUTCOMES, rgb
 
 nibabel = pytest.importorskip("nibabel")
@@ -195,7 +196,7 @@ def test_dice_and_volumes_are_those_of_the_masks():
 
 
 def test_effusion_is_no_infection():
-    assert infection_of(np.array([[[0, 1, 2, 3]]])).tolist() == [[[0, 1, 1, 0]]]
+    assert infection_of(np.array([[[0, 1, 2, 3]]])).tolist() == [[[False, True, True, False]]]
 
 
 # ---------------------------------------------------------------------------------------------- the report

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +13,16 @@ from uuid import uuid4
 from covidseg.errors import UserError
 from covidseg.text import to_json
 
-__all__ = ["make_folder", "new_folder", "read_json", "scratch_files", "write_atomically", "write_json", "write_text"]
+__all__ = [
+    "alone",
+    "make_folder",
+    "new_folder",
+    "read_json",
+    "scratch_files",
+    "write_atomically",
+    "write_json",
+    "write_text",
+]
 
 
 def make_folder(folder: str | Path) -> None:
@@ -64,6 +73,32 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object], *, s
         with suppress(OSError):  # already renamed, or never begun
             part.unlink()
     return path
+
+
+@contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file for the block; a killed process holds nothing, and none is held where filelock is missing.
+
+    busy : the line of the UserError where another process holds it; one is raised too where it cannot be written
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:  # torch brings it, as a rule
+        yield
+        return
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise UserError(busy) from None
+    except OSError as error:
+        raise UserError(f"{lock.parent}: nothing can be written there ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        held.release()
 
 
 def scratch_files(path: Path) -> list[Path]:

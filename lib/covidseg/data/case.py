@@ -16,6 +16,11 @@ INFECTION_ONLY, ALL_CLASSES = "infection", "ggo/consolidation/effusion"
 CACHE_BYTES = 1 << 30  # cases kept in memory per data set; beyond it they are read again when asked for
 
 
+def infection_of(mask: np.ndarray) -> np.ndarray:
+    """bool, same shape: GGO or consolidation. Effusion is fluid outside the lung tissue and does not count."""
+    return (mask == GGO) | (mask == CONSOLIDATION)
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """One slice or volume, upright: row 0 is anterior, column 0 the patient's right, slice 0 the feet.
@@ -44,8 +49,8 @@ class Case:
 
     @property
     def infection(self) -> np.ndarray:
-        """bool, same shape: GGO or consolidation. Effusion is fluid outside the lung tissue and does not count."""
-        return (self.mask == GGO) | (self.mask == CONSOLIDATION)
+        """bool, same shape, see `infection_of`."""
+        return infection_of(self.mask)
 
     @property
     def depth(self) -> int | None:

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from covidseg.data.case import CONSOLIDATION, GGO
+from covidseg.data.case import infection_of
 from covidseg.data.datasets import open_shelf
 from covidseg.data.shelf import Opened
 from covidseg.data.transforms import resize_image
@@ -95,8 +95,7 @@ def _shared_slices(a: Opened, b: Opened) -> Iterator[tuple[np.ndarray, np.ndarra
 
 
 def _on_grid(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    infected = np.isin(mask, (GGO, CONSOLIDATION))
-    share = resize_image(torch.from_numpy(infected.astype(np.float32)), grid, antialias=True)
+    share = resize_image(torch.from_numpy(infection_of(mask).astype(np.float32)), grid, antialias=True)
     return (share > 0.5).numpy()
 
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from covidseg.data.case import CaseDataset
+from covidseg.data.case import CaseDataset, infection_of
 from covidseg.data.layouts import Volume
 from covidseg.data.own_files import OwnData, Trouble, find_pairs
 from covidseg.data.shelf import Opened, Shelf
@@ -41,6 +41,7 @@ class Look:
 
     @property
     def fatal(self) -> list[Trouble]:
+        """Those with which nothing can be learned."""
         return [trouble for trouble in self.troubles if trouble.fatal]
 
 
@@ -107,7 +108,7 @@ def _doubts(opened: Opened) -> list[str]:
     doubts = []
     if not opened.infected:
         doubts.append("marks no infection (1 or 2): nothing of this scan is learned, unless with --all-slices.")
-    marked = opened.voxels[np.isin(opened.mask, (1, 2))]
+    marked = opened.voxels[infection_of(opened.mask)]
     if opened.intensity == "HU" and marked.size and (share := float((marked < AIR).mean())) > MOSTLY_AIR:
         doubts.append(f"{share:.0%} of what it marks is air: is it turned, mirrored, or another scan's?")
     return doubts

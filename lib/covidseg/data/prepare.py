@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from covidseg.data.layouts import LAYOUTS, WHOLE
 from covidseg.data.shelf import open_volume, read_index, save_prepared
 from covidseg.data.transforms import LUNG, to_grey
 from covidseg.errors import UserError, unknown_name
-from covidseg.files import make_folder, write_text
+from covidseg.files import alone, make_folder, write_text
 from covidseg.progress import progress
 
 FOLD_SETS = ("ct100", "p9", "p20", "p1110")
@@ -58,24 +58,11 @@ def prepare(name: str, mirror=None, echo: Callable[[str], None] = lambda line: N
     return folder
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> AbstractContextManager[None]:
     """Hold the place of a prepared set; UserError where another process is preparing it."""
-    from filelock import FileLock, Timeout
-
     make_folder(folder.parent)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"Another process is preparing {folder}: wait for it, or end it.") from None
-    except OSError as error:
-        raise UserError(f"{folder.parent}: nothing can be written there ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    busy = f"Another process is preparing {folder}: wait for it, or end it."
+    return alone(folder.with_name(f".{folder.name}.lock"), busy)
 
 
 def fold_table(cases: CaseDataset, folds_of: str) -> dict:

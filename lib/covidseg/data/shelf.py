@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from covidseg.data.case import ALL_CLASSES, CONSOLIDATION, GGO, INFECTION_ONLY, Case
+from covidseg.data.case import ALL_CLASSES, CONSOLIDATION, GGO, INFECTION_ONLY, Case, infection_of
 from covidseg.data.layouts import Volume
 from covidseg.errors import UserError
 from covidseg.files import read_json
@@ -38,7 +38,7 @@ class Opened:
     @property
     def infected(self) -> list[int]:
         """Slices with GGO or consolidation."""
-        return [z for z in range(self.mask.shape[2]) if np.isin(self.mask[:, :, z], (GGO, CONSOLIDATION)).any()]
+        return [z for z in range(self.mask.shape[2]) if infection_of(self.mask[:, :, z]).any()]
 
 
 # ------------------------------------------------------------------------------------------------ reading a volume

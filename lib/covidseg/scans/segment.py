@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from covidseg import __version__, papers
+from covidseg.data.case import infection_of
 from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
 from covidseg.inference import predict, predictor_of
@@ -19,7 +20,7 @@ from covidseg.scans.panels import Result
 from covidseg.scans.read import INTENSITIES, PICTURES, Scan, read_mask, read_scan, write_mask
 from covidseg.scans.severity import Severity, severity
 from covidseg.scans.sheet import write_sheet
-from covidseg.scans.truth import Comparison, compare, infection_of
+from covidseg.scans.truth import Comparison, compare
 from covidseg.scans.view import view_of
 from covidseg.text import one_line
 
@@ -31,7 +32,7 @@ NOTICE = "For teaching and research. Not a medical device: not for diagnosis or 
 
 @dataclass(frozen=True)
 class ScanReport:
-    """All that is known after a run. ``mask``, ``lung`` and ``truth`` are uint8 (H, W, D), upright like the scan."""
+    """All that is known after a run. ``mask`` and ``truth`` are uint8 (H, W, D), upright like the scan."""
 
     scan: Scan
     mask: np.ndarray
@@ -43,9 +44,13 @@ class ScanReport:
     agreement: Agreement | None = None  # where several networks answered together
     warnings: tuple[str, ...] = ()  # what may make the numbers wrong
     lungs: Lungs | None = None  # what findings were kept inside; None where nobody asked for it
-    lung: np.ndarray | None = None  # where the lungs are, if that was told or found
     truth: np.ndarray | None = None  # an expert's infection
     comparison: Comparison | None = None  # of the mask with it
+
+    @property
+    def lung(self) -> np.ndarray | None:
+        """Where the lungs are, if that was told or found: 0, and 1 and 2 for right and left."""
+        return None if self.lungs is None else self.lungs.mask
 
     @property
     def severity(self) -> Severity | None:
@@ -153,7 +158,7 @@ def segment_scan(
         found = lungs_of(lung, Path(lung_mask).name)
     true = None
     if truth is not None:
-        true = infection_of(read_mask(truth, like=scan, resample=resample_mask, notes=warnings))
+        true = infection_of(read_mask(truth, like=scan, resample=resample_mask, notes=warnings)).astype(np.uint8)
     clock.lap("read")
     loaded, why = given or choose_weights(None, scan)
     clock.lap("load weights")
@@ -172,7 +177,7 @@ def segment_scan(
         clock.lap("predict")
         findings = measure(mask, scan.spacing, lung, indices=_file_slices(scan), voxel_mm3=scan.voxel_mm3)
         compared = None if true is None else compare(mask, true, _file_slices(scan), scan.voxel_mm3)
-        more = dict(lungs=found, lung=lung, truth=true, comparison=compared)
+        more = dict(lungs=found, truth=true, comparison=compared)
         report = ScanReport(scan, mask, findings, loaded, why, files, clock.laps, agreed, tuple(warnings), **more)
         write_mask(stage.mask, mask, scan)
         write_csv(stage.slices, findings, None if compared is None else compared.slices)

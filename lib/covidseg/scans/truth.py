@@ -6,10 +6,9 @@ from math import isfinite
 
 import numpy as np
 
-from covidseg.data.case import CONSOLIDATION, GGO
 from covidseg.metrics.overlap import Counts, count
 
-__all__ = ["Comparison", "compare", "infection_of"]
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,6 @@ class Comparison:
             f"Dice {self.dice:.3f} against the truth ({self.true_ml:.1f} ml; missed {self.missed_ml:.1f} ml, "
             f"false alarm {self.false_alarm_ml:.1f} ml)"
         )
-
-
-def infection_of(truth: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, D): class 1 or 2 of an expert's mask. Effusion (3) is fluid outside the lung and does not count."""
-    return ((truth == GGO) | (truth == CONSOLIDATION)).astype(np.uint8)
 
 
 def compare(mask: np.ndarray, truth: np.ndarray, indices: Sequence[int], voxel_mm3: float) -> Comparison:

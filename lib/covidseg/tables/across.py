@@ -11,8 +11,9 @@ import numpy as np
 
 from covidseg.data.across import SETS, set_of
 from covidseg.data.splits import patient_of, volume_of
+from covidseg.tables.trust import interval
 
-__all__ = ["AcrossCell", "across", "interval"]
+__all__ = ["AcrossCell", "across"]
 
 DRAWS = 4000
 
@@ -53,19 +54,9 @@ def across(records: Sequence[dict], model: str, name: str = "dice", protocol: st
             values[learned, scored][who].append(case[name])
             seen[learned, scored].add(place)
     return [
-        AcrossCell(*pair, len(people), len(seen[pair]), *interval([np.mean(found) for found in people.values()]))
+        AcrossCell(
+            *pair, len(people), len(seen[pair]), *interval([np.mean(found) for found in people.values()], draws=DRAWS)
+        )
         for pair in ((a, b) for a in SETS for b in SETS)
         if (people := values.get(pair))
     ]
-
-
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean, and the 2.5th and 97.5th percentile of means of as many values drawn again with replacement.
-
-    >>> interval([0.5, 0.5, 0.5])
-    (0.5, 0.5, 0.5)
-    """
-    values = np.asarray(values, float)
-    drawn = values[np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))].mean(1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)

@@ -14,7 +14,16 @@ from covidseg.checkout import checkout
 from covidseg.errors import unknown_name
 from covidseg.tables.table import printed_rows
 
-__all__ = ["Broken", "accuracy_between", "dice_between", "jaccard_below", "printed", "repeated", "tables_at_hand"]
+__all__ = [
+    "Broken",
+    "accuracy_between",
+    "dice_between",
+    "dice_range",
+    "jaccard_below",
+    "printed",
+    "repeated",
+    "tables_at_hand",
+]
 
 Row = Mapping[str, str]
 
@@ -44,13 +53,22 @@ def printed(name: str) -> list[dict[str, str]]:
 
 
 def dice_between(rows: Sequence[Row], dice: str, sen: str, prec: str) -> list[Broken]:
-    """Rows whose mean Dice their mean sensitivity S and precision P forbid.
+    """Rows whose mean Dice their mean sensitivity and precision forbid, see `dice_range`."""
+    return list(_broken(rows, dice, sen, prec, dice_range))
+
+
+def dice_range(sen: float, prec: float, rounding: float = 0.0) -> tuple[float, float]:
+    """The lowest and the highest mean Dice of cases with a mean sensitivity S and a mean precision P, all 0..1.
 
     Of one case Dice is the harmonic mean 2 S P / (S + P), and S + P - 1 <= min(S, P) <= Dice. The lower end is linear
     and the harmonic mean concave, so for means over cases, whatever these were, mean S + mean P - 1 <= mean Dice <=
-    the harmonic mean of both means (Jensen).
+    the harmonic mean of both means (Jensen). rounding : half a unit of the last printed digit of S and P
+
+    >>> dice_range(0.75, 0.75)
+    (0.5, 0.75)
     """
-    return list(_broken(rows, dice, sen, prec, lambda s, p: (s + p - 1, 2 * s * p / (s + p))))
+    low, s, p = sen + prec - 1 - 2 * rounding, sen + rounding, prec + rounding
+    return max(0.0, low), 2 * s * p / (s + p)
 
 
 def accuracy_between(rows: Sequence[Row], acc: str, rec: str, spe: str) -> list[Broken]:

@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 
 from covidseg.errors import UserError
 
-__all__ = ["LEVEL", "Pair", "band", "by_case", "holm", "pair", "rank_shares", "shared"]
+__all__ = ["LEVEL", "Pair", "band", "by_case", "holm", "interval", "pair", "rank_shares", "shared"]
 
 LEVEL = 95  # percent of an interval
 DRAWS = 2000
@@ -56,10 +56,20 @@ def pair(one: Sequence[float], other: Sequence[float], *, draws: int = DRAWS, se
     gains = np.asarray(one, float) - np.asarray(other, float)
     if len(gains) < 2:
         raise UserError(f"A comparison needs two cases or more that both have; there are {len(gains)}.")
-    means = gains[_draws(len(gains), draws, seed)].mean(1)
-    low, high = np.percentile(means, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
     p = float(wilcoxon(gains).pvalue) if gains.any() else 1.0
-    return Pair(len(gains), float(gains.mean()), float(low), float(high), int((gains > 0).sum()), p)
+    return Pair(len(gains), *interval(gains, draws=draws, seed=seed), int((gains > 0).sum()), p)
+
+
+def interval(values: Sequence[float], *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float, float]:
+    """Mean, and the ends of its 95 % interval: percentiles of means of as many values drawn anew, with replacement.
+
+    >>> interval([0.5, 0.5, 0.5])
+    (0.5, 0.5, 0.5)
+    """
+    values = np.asarray(values, float)
+    means = values[_draws(len(values), draws, seed)].mean(1)
+    low, high = np.percentile(means, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
+    return float(values.mean()), float(low), float(high)
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
@@ -106,9 +116,7 @@ def band(x: Sequence[float], y: Sequence[float], *, parts: int = 6, draws: int =
     rows = []
     for part in np.unique(place):
         inside = y[place == part]
-        means = inside[_draws(len(inside), draws, seed)].mean(1)
-        ends = np.percentile(means, [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-        rows.append([np.median(x[place == part]), inside.mean(), *ends])
+        rows.append([np.median(x[place == part]), *interval(inside, draws=draws, seed=seed)])
     return np.array(rows)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from covidseg.data.case import CONSOLIDATION, GGO, Case
+from covidseg.data.case import Case, infection_of
 from covidseg.data.transforms import LUNG, Preprocessing, Scale, Window
 from covidseg.errors import UserError
 from covidseg.inference import predict
@@ -171,7 +171,7 @@ def validate_volumes(model: nn.Module, cases: Sequence[Case], held: PatchBatches
         with torch.inference_mode():
             losses.append(float(loss(model(held.normalise(grey[None])), mask[None].long())))
         drawn = predict(model, case.image, held.preprocessing, case.intensity, spacing=case.spacing)
-        preds.append(((drawn == GGO) | (drawn == CONSOLIDATION)).astype(np.uint8))
+        preds.append(infection_of(drawn).astype(np.uint8))
         truths.append(case.infection.astype(np.uint8))
     scores = segmentation_scores(preds, truths, "clean", per="volume", distances=False)
     return {"val_loss": float(np.mean(losses)), "val_miou": scores["mIoU"], "val_dice": scores.means["dice"]}

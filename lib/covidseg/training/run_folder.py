@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
-from covidseg.files import write_atomically
+from covidseg.files import alone, write_atomically
 from covidseg.provenance import peak_memory_mb, provenance
 from covidseg.text import plain
 from covidseg.training.checkpoints import fits_model, load_checkpoint, save_checkpoint, training_of
@@ -172,27 +172,16 @@ def alone_in(files: RunFolder | None) -> Iterator[None]:
     if files is None or not files.run.team.leads:
         yield
         return
-    try:
-        from filelock import FileLock, Timeout
-    except ImportError:  # torch brings it, as a rule
-        yield
-        return
     # by its place: a folder that was renamed under a training that still lives is another training's now
     place = sha256(str(files.folder.resolve()).encode()).hexdigest()[:8]
-    lock = FileLock(files.folder / f".training-{place}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"Another training is writing into {files.folder}: give this one another folder.") from None
-    except OSError as error:
-        raise UserError(f"{files.folder}: nothing can be written there ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        for left in files.folder.glob(".training-*.lock"):
-            with suppress(OSError):
-                left.unlink()
-        lock.release()
+    busy = f"Another training is writing into {files.folder}: give this one another folder."
+    with alone(files.folder / f".training-{place}.lock", busy):
+        try:
+            yield
+        finally:
+            for left in files.folder.glob(".training-*.lock"):
+                with suppress(OSError):
+                    left.unlink()
 
 
 def _fingerprint(cases: Any) -> str | None:

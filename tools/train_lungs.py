@@ -1,6 +1,6 @@
 """Make the small lung network that the kit ships: trained on phantoms alone, so that it may be shipped.
 
-    python tools/lungs.py      (about ten minutes on one core)
+    python tools/train_lungs.py      (about ten minutes on one core)
 
 A U-Net a sixteenth as wide as the paper's finds lungs as well as a large one: they are large, dark and have a
 shape. What it must learn is what is dark and no lung (gas in the belly, the windpipe, the air around), and what is
