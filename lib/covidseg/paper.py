@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-__all__ = ["Budget", "MapKind", "Paper", "Protocol", "Row", "Weights"]
+__all__ = ["Budget", "MapKind", "Paper", "Protocol", "Row", "Shown", "Weights"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,19 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A small trained network that comes with a paper, for explorers that need no download.
+
+    file : its weights in the paper's folder, as `covidseg.nn.weights.save_weights` writes them; they hold network,
+        options, preprocessing and label
+    flat : model -> `covidseg.nn.flat.FlatNetwork`, where it can run outside Python too
+    """
+
+    file: str
+    flat: Callable | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paper:
     """One paper. ``name`` : its folder, and the first half of the name of each of its tables.
 
@@ -101,6 +114,7 @@ class Paper:
     recipes : unique over all papers; protocols, data sets : those that only this paper has
     maps : captions for the maps of its own networks; diagram : "module:function" that draws the network
     cams : where it shows "Grad-CAM" or "Grad-CAM++", for the captions of these
+    shown : small networks trained on phantoms, one for each of its own networks that is worth a look
     benchmark : file in data/papers of its table of sizes and speeds of rivals, for `covidseg profile --table5`
     """
 
@@ -116,5 +130,6 @@ class Paper:
     maps: tuple[MapKind, ...] = ()
     cams: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights: Weights | None = None
+    shown: tuple[Shown, ...] = ()
     diagram: str | None = None
     benchmark: str | None = None

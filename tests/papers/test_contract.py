@@ -18,6 +18,7 @@ from covidseg.errors import UserError
 from covidseg.metrics import Scores, list_protocols, segmentation_scores
 from covidseg.metrics.protocols import find_protocol
 from covidseg.nn import card, create_model, registry
+from covidseg.nn.weights import load_weights
 from covidseg.paper import MapKind
 from covidseg.runs.trial import trial
 from covidseg.tables import list_tables, load_table
@@ -348,3 +349,13 @@ def test_a_name_is_found_in_any_spelling(text, found):
 
 def test_the_tasks_find_phantoms_that_have_what_they_need():
     assert all(data_set(contract.phantoms_for(t)).synthetic for paper in PAPERS for t in paper.tasks.values())
+
+
+# ------------------------------------------------------------------------------------------- what can be looked at
+
+
+@pytest.mark.parametrize("path", [path for path, _ in papers.shown_networks()], ids=lambda path: path.name)
+def test_a_network_to_look_at_is_small_learned_from_phantoms_and_names_its_maps(path):
+    assert path.stat().st_size < 2_000_000
+    loaded = load_weights(path)
+    assert "phantom" in loaded.label and "MIT" in loaded.licence and loaded.model.named_maps()

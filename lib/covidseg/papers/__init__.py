@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from covidseg.errors import UserError, unknown_name
-from covidseg.paper import Paper, Row
+from covidseg.paper import Paper, Row, Shown
 
 __all__ = [
     "NAMES",
@@ -22,6 +22,7 @@ __all__ = [
     "papers",
     "recipe",
     "recipes",
+    "shown_networks",
     "variant_options",
     "variants",
     "weight_names",
@@ -136,6 +137,11 @@ def weights(name: str):
     if Path(name).suffix or len(Path(name).parts) > 1 or Path(name).exists():
         return load_weights(name)
     raise unknown_name("set of weights", name, weight_names())
+
+
+def shown_networks() -> list[tuple[Path, Shown]]:
+    """The small trained networks that come with the papers: each one's file of weights, and its declaration."""
+    return [(folder(paper.name) / one.file, one) for paper in papers() for one in paper.shown]
 
 
 def default_weights(view: str, intensity: str) -> tuple[str, str]:

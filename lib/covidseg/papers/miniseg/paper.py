@@ -1,7 +1,7 @@
 """MiniSeg, declared: see `covidseg.paper`."""
 
 from covidseg import zoo
-from covidseg.paper import MapKind, Paper, Row, Weights
+from covidseg.paper import MapKind, Paper, Row, Shown, Weights
 from covidseg.papers.miniseg import network, protocol, weights  # noqa: F401  (the network enters itself)
 from covidseg.papers.miniseg.ablations import ABLATIONS, JOURNAL
 from covidseg.papers.miniseg.recipes import RECIPES
@@ -45,6 +45,7 @@ PAPER = Paper(
     protocols=(protocol.PROTOCOL,),
     maps=MAPS,
     weights=Weights(names=weights.NAMES, load=weights.weights, official=weights.load_official, default=weights.at_hand),
+    shown=(Shown(file=weights.BUNDLED.name),),
     diagram="covidseg.papers.miniseg.diagram:show_miniseg",
     benchmark="miniseg_table5.csv",
 )
