@@ -26,6 +26,9 @@ def report(
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Of runs that changed it, such as recipe=short."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, one line per row and metric.")] = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Say of every table, or of this one, which rows have no run, and why.")
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Rewrite the committed tables from results/ instead.")] = False,
     adopt: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Copy a batch's run records into results/, to be committed.")
@@ -41,6 +44,7 @@ def report(
       covidseg report PAPER/table2
       covidseg report PAPER/table6-ct100 -p recipe=short
       covidseg report PAPER/table4 --data phantom --selection last --csv
+      covidseg report --missing
     """
     from covidseg import tables
     from covidseg.lessons.schema import parse_assignments
@@ -52,6 +56,8 @@ def report(
     elif write or check:
         if not command.rewrite(check):
             raise typer.Exit(1)
+    elif missing:
+        say("\n".join(command.missing(table, records)))
     elif table is None:
         for name in tables.list_tables():
             say(f"{name:<30}{tables.load_table(name).title}")

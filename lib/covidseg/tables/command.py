@@ -8,6 +8,7 @@ from covidseg.runs.record import find_records
 from covidseg.tables import compare, estimate, find_all_records, left_out, load_table
 from covidseg.tables.committed import adopt as adopt_records
 from covidseg.tables.committed import rewrite as rewrite_tables
+from covidseg.tables.standing import as_lines, grid_reasons, standing
 from covidseg.tables.text import as_csv, as_text
 from covidseg.text import say
 
@@ -15,13 +16,24 @@ from covidseg.text import say
 def report(name: str, folder: Path | None, data, budget, selection, csv: bool, changed: dict) -> str:
     """A table as text or CSV; changed : see `compare`. UserError for a wrong name or a folder that is not there."""
     table = load_table(name)
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"There is no folder {folder}.")
-    records = find_all_records() if folder is None else find_records(folder, odd=left_out)
+    records = _records(folder)
     comparison = compare(table, records, data=data, budget=budget, selection=selection, changed=changed)
     if csv:
         return as_csv(comparison)
     return as_text(comparison, [estimate(run, records) for run in comparison.missing])
+
+
+def missing(name: str | None, folder: Path | None) -> list[str]:
+    """Which rows of a table, or of all, have no run, and why, in lines. Raises as `report`."""
+    return as_lines(standing(_records(folder), grid_reasons(), [name] if name else ()))
+
+
+def _records(folder: Path | None) -> list[dict]:
+    if folder is None:
+        return find_all_records()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}.")
+    return find_records(folder, odd=left_out)
 
 
 def adopt(folder: Path) -> None:

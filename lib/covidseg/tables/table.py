@@ -30,12 +30,14 @@ class Row:
     """A row: a network, its ablation, what the ablation changes, and the paper's numbers by CSV column.
 
     model : "" for a row that no run of ``40_train_one`` can fill; it shows the paper's numbers alone
+    unfilled : why no run fills it, or what stands for one
     """
 
     model: str
     variant: str
     says: str
     printed: dict = field(hash=False)
+    unfilled: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Table:
     """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocol`` and ``selection`` are the paper's own.
 
     held_out : the paper's "best" epoch was chosen on cases that were neither learned from nor scored
+    unfilled : why its empty rows have no run; also : further sets on which a run of ours answers the same question
     """
 
     name: str
@@ -58,6 +61,8 @@ class Table:
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
     held_out: bool = False
+    unfilled: str = ""
+    also: tuple[str, ...] = ()
 
     def metric(self, name: str) -> Metric:
         """The metric of that column; raises UnknownName."""
@@ -101,10 +106,21 @@ def load_table(name: str) -> Table:
     metrics = tuple(Metric(column, **facts) for column, facts in own["metrics"].items())
     printed = printed_rows(own["csv"])
     rows = tuple(
-        Row(row.get("model", sheet["model"]), row["variant"], row.get("says", ""), _find(printed, row["paper"], name))
+        Row(
+            row.get("model", sheet["model"]),
+            row["variant"],
+            row.get("says", ""),
+            _find(printed, row["paper"], name),
+            row.get("unfilled", ""),
+        )
         for row in own["rows"]
     )
-    return Table(name=name, metrics=metrics, rows=rows, held_out=own.get("held_out", False), **shared, **ranges)
+    more = {
+        "held_out": own.get("held_out", False),
+        "unfilled": own.get("unfilled", ""),
+        "also": tuple(own.get("also", ())),
+    }
+    return Table(name=name, metrics=metrics, rows=rows, **more, **shared, **ranges)
 
 
 def _find(printed: list[dict], key: dict, name: str) -> dict:
