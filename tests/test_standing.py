@@ -1,4 +1,4 @@
-"""Which rows of the papers' tables have no run: each has a price or a reason, and no empty row passes for a filled one."""
+"""Which rows of the papers' tables have no run: each has a price or a reason, and no empty row passes for filled."""
 
 from toy_records import toy_record
 from typer.testing import CliRunner
