@@ -17,9 +17,10 @@ from covidseg.runs import costs
 from covidseg.runs.costs import SCORING, START, Cost, estimate, in_time, total
 from covidseg.runs.record import load_record
 from covidseg.runs.trial import Trial, trial
-from covidseg.tables import command, compare, list_tables, load_table
+from covidseg.tables import command, compare, find_all_records, list_tables, load_table
 from covidseg.tables import text as show
 
+KINDS = ("ggo", "consolidation")
 RUN = {"model": "miniseg", "variant": "SB", "dataset": "phantom", "fold": 1, "seed": 0, "budget": "lesson"}
 
 
@@ -41,6 +42,22 @@ def test_every_line_of_the_papers_csv_is_a_row_of_the_table(name, file, repo):
         printed = list(csv.DictReader(lines))
     rows = [row.printed for row in load_table(name).rows]
     assert all(line in rows for line in printed)
+
+
+def test_the_average_of_two_protocols_is_the_mean_of_their_cells():
+    short = {"changed": {"recipe": "multiclass_short"}, "data": "semiseg"}
+    records = find_all_records()
+    whole, *parts = (compare(load_table(f"infnet/table3-{name}"), records, **short) for name in ("average", *KINDS))
+    compared = 0
+    for line, *others in zip(whole.lines, *(part.lines for part in parts), strict=True):
+        for metric in ("dice", "mae"):
+            cell = line.cells[f"average_{metric}"]
+            pair = [one.cells[f"{kind}_{metric}"] for kind, one in zip(KINDS, others, strict=True)]
+            assert cell.n == pair[0].n
+            if cell.n:
+                assert cell.ours == pytest.approx((pair[0].ours + pair[1].ours) / 2)
+                compared += 1
+    assert compared
 
 
 def test_table_6_is_a_grid_of_32_networks_as_released_on_four_sets():

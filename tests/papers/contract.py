@@ -151,13 +151,14 @@ def mask_is_sound(done) -> None:
 
 
 def tables_find_their_scores(done, paper: Paper) -> None:
-    """Every column of a table is a score of its protocol, for each of its rows that has this run's task."""
+    """Every column of a table is a score of its protocols, for each of its rows that has this run's task."""
     scores = done.record["selections"]["last"]["scores"]
     for table in map(load_table, tables_of(paper)):
         tasks = {papers.find_row(row.model, row.variant)[1].task for row in table.rows if row.model}
         if done.run.row.task in tasks:
-            known = scores[table.protocol]["means"] | scores[table.protocol]["pooled"]
-            assert {metric.score for metric in table.metrics} <= set(known), table.name
+            for protocol in table.protocols:
+                known = scores[protocol]["means"] | scores[protocol]["pooled"]
+                assert {metric.score for metric in table.metrics} <= set(known), (table.name, protocol)
 
 
 def tables_of(paper: Paper) -> list[str]:

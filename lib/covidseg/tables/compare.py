@@ -178,8 +178,8 @@ def _line(table: Table, row: Row, records: list[dict], expected: list[dict], sel
 
 
 def _cell(table: Table, row: Row, metric: Metric, records: list[dict], selection: str) -> Cell:
-    values = [score(r, metric.score, protocol=table.protocol, selection=selection) for r in records]
-    values = [value * metric.factor for value in values if value is not None]
+    found = ([score(r, metric.score, protocol=p, selection=selection) for p in table.protocols] for r in records)
+    values = [mean(parts) * metric.factor for parts in found if None not in parts]
     ours = mean(values) if values else nan
     return Cell(_number(row.printed.get(metric.column)), ours, stdev(values) if len(values) > 1 else nan, len(values))
 

@@ -42,8 +42,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocol`` and ``selection`` are the paper's own.
+    """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocols`` and ``selection`` are the paper's own.
 
+    protocols : whose score a cell is; of several, as under "Average", the mean
     held_out : the paper's "best" epoch was chosen on cases that were neither learned from nor scored
     unfilled : why its empty rows have no run; also : further sets on which a run of ours answers the same question
     """
@@ -56,7 +57,7 @@ class Table:
     seeds: tuple[int, ...]
     phantom_folds: tuple[int, ...]
     phantom_seeds: tuple[int, ...]
-    protocol: str
+    protocols: tuple[str, ...]
     selection: str
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
@@ -101,7 +102,7 @@ def load_table(name: str) -> Table:
     paper, key = name.split("/")
     sheet = _sheet(paper)
     own = sheet | sheet["tables"][key]  # a table may differ from its paper in any of these
-    shared = {n: own[n] for n in ("paper", "title", "data", "protocol", "selection")}
+    shared = {n: own[n] for n in ("paper", "title", "data", "selection")}
     ranges = {n: tuple(own[n]) for n in ("folds", "seeds", "phantom_folds", "phantom_seeds")}
     metrics = tuple(Metric(column, **facts) for column, facts in own["metrics"].items())
     printed = printed_rows(own["csv"])
@@ -115,7 +116,9 @@ def load_table(name: str) -> Table:
         )
         for row in own["rows"]
     )
+    protocols = own["protocol"] if isinstance(own["protocol"], list) else [own["protocol"]]
     more = {
+        "protocols": tuple(protocols),
         "held_out": own.get("held_out", False),
         "unfilled": own.get("unfilled", ""),
         "also": tuple(own.get("also", ())),
