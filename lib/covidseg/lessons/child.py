@@ -9,21 +9,26 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from covidseg.processes import end_with
 
+LARGEST_FILE = 50_000_000  # bytes, of all that a limited notebook writes
 NEVER_STARTED = ("Kernel died before replying", "Kernel didn't respond", "ZMQError", "Address already in use")
 
 
 def execute(job: dict) -> dict:
     """Run ``job["source"]`` into ``job["output"]``.
 
+    With ``job["limits"]`` (see `runner.Limits`) an error, or a cell that took too long, does not end the notebook.
     Returns {"status": "done" | "failed" | "timeout" | "no kernel", "error": one line}.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    limits = job.get("limits")
+    go_on = {"allow_errors": True, "interrupt_on_timeout": True} if limits else {}
     try:
         papermill.execute_notebook(
             job["source"],
@@ -32,7 +37,8 @@ def execute(job: dict) -> dict:
             kernel_name="python3",
             cwd=job["cwd"],
             progress_bar=False,
-            execution_timeout=job["timeout"],
+            execution_timeout=limits["cell"] if limits else job["timeout"],
+            **go_on,
         )
     except papermill.PapermillExecutionError as error:
         return {"status": "failed", "error": f"cell {error.exec_count}: {error.ename}: {error.evalue}"}
@@ -47,9 +53,31 @@ def execute(job: dict) -> dict:
     return {"status": "done", "error": ""}
 
 
+def limit(limits: dict, seconds: float) -> None:
+    """Bound this process and every one it starts: memory, seconds of computing, size of a file.
+
+    limits : see `runner.Limits`; a system without such bounds (Windows) is left with the runner's clock
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    bounds = {
+        resource.RLIMIT_AS: int(limits["memory"] * 2**30),
+        resource.RLIMIT_CPU: int(seconds) + 1,
+        resource.RLIMIT_FSIZE: LARGEST_FILE,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, bound in bounds.items():
+        with suppress(ValueError, OSError):  # already lower, or not known here
+            resource.setrlimit(kind, (bound, bound))
+
+
 def main(path: str) -> None:
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     end_with(job["parent"], lambda: os.kill(os.getpid(), signal.SIGTERM))  # the kernel notices, and follows
+    if job.get("limits"):
+        limit(job["limits"], job["timeout"])
     Path(job["outcome"]).write_text(json.dumps(execute(job)), encoding="utf-8")
 
 

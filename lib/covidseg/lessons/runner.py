@@ -36,6 +36,14 @@ class Outcome:
         return asdict(self) | {"executed": self.executed.name if self.executed else None}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Bounds for a notebook that somebody else wrote. An error in one of its cells does not end it."""
+
+    cell: int = 60  # seconds that one cell may take
+    memory: float = 8  # GiB of addresses for each process, where the system can bound it (not on Windows)
+
+
 def run_notebook(
     source: Path,
     folder: Path,
@@ -43,25 +51,34 @@ def run_notebook(
     *,
     timeout: float = 1800,
     environment: dict | None = None,
+    limits: Limits | None = None,
 ) -> Outcome:
     """Execute one notebook into ``folder``: NAME.ipynb, result.json, log.txt, outcome.json.
 
     parameters : checked against the notebook's parameters cell before any process starts
     timeout : seconds for the whole notebook
     environment : variables to set besides the runner's own, such as CUDA_VISIBLE_DEVICES
+    limits : for work that is not yours
     Raises UserError for bad parameters. Everything after that, also a crash or a full disk, is in the Outcome.
     """
-    parameters = schema.accept(read(source), parameters or {}, source.stem)
+    parameters = schema.accept(read(source), parameters, source.stem) if parameters else {}
     begin = time.monotonic()
     try:
-        outcome = _run(source, folder, parameters, timeout, environment)
+        outcome = _run(source, folder, parameters, timeout, environment, limits)
     except (UserError, OSError) as error:
         outcome = Outcome(source.stem, "failed", 0.0, error=str(error))
     outcome.seconds = time.monotonic() - begin
     return outcome
 
 
-def _run(source: Path, folder: Path, parameters: dict, timeout: float, environment: dict | None) -> Outcome:
+def _run(
+    source: Path,
+    folder: Path,
+    parameters: dict,
+    timeout: float,
+    environment: dict | None,
+    limits: Limits | None,
+) -> Outcome:
     make_folder(folder)
     executed = folder.resolve() / source.name
     job = {
@@ -72,6 +89,7 @@ def _run(source: Path, folder: Path, parameters: dict, timeout: float, environme
         "timeout": timeout,
         "outcome": str(folder.resolve() / "outcome.json"),
         "parent": os.getpid(),
+        "limits": asdict(limits) if limits else None,
     }
     result = folder.resolve() / "result.json"
     result.unlink(missing_ok=True)  # never take an older run's numbers for this one's
