@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode, b64encode
 from functools import partial
+from io import BytesIO
 
 import psutil
 import pytest
 from nbformat.v4 import new_output
+from PIL import Image
 from toy_notebooks import code_notebook, good_notebook, save
 
 from covidseg import create_model
@@ -198,6 +201,28 @@ def test_the_report_asks_nothing_of_the_network(finished):
         assert "default-src 'none'" in text
     text = index.read_text(encoding="utf-8")
     assert "Notebooks &lt;smoke&gt;" in text and 'href="20_works/20_works.html"' in text and "no such slice" in text
+
+
+def test_a_run_is_a_page_of_questions_pictures_and_results(tmp_path):
+    notebook = good_notebook()
+    red = b64encode(png(900, 300)).decode()
+    notebook.cells[3].outputs = [
+        new_output("display_data", data={"image/png": picture})
+        for picture in ("AAAA", red)  # the first is damaged
+    ]
+    outcome = Outcome("20_toy", "done", 1.5, results={"dice_mean": 0.7123, "curve": [1, 2]})
+    outcome.executed = save(notebook, tmp_path)
+    text = page.index_html([outcome, Outcome("21_odd", "failed", 2.0, error="cell 3: <b>")], "T")
+    assert "What is a toy?" in text and ">A toy<" in text and "dice mean <b>0.712</b>" in text and "curve" not in text
+    assert "cell 3: &lt;b&gt;" in text and "no picture" in text and text.count("data:image/jpeg") == 1
+    shown = Image.open(BytesIO(b64decode(re.search(r"data:image/jpeg;base64,([^\"]+)", text)[1])))
+    assert shown.size == (440, 147) and shown.getpixel((200, 70))[0] > 240
+
+
+def png(width: int, height: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_page_says_widget_instead_of_a_long_repr(tmp_path):

@@ -12,10 +12,14 @@ from covidseg import __version__
 from covidseg.files import write_text
 from covidseg.lesson import in_words
 from covidseg.lessons import read
+from covidseg.lessons.face import Face, face_of
 from covidseg.lessons.runner import Outcome
 
 TEMPLATE = Path(__file__).with_name("report.html")
+CARDS = Path(__file__).with_name("run.html")
 MOST_RESULTS = 6
+ON_A_CARD = 3
+LONGEST = 60  # letters of a result on a card
 GOOD = ("done", "had")  # of a notebook, of a run
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SYNONYMS = {
@@ -50,12 +54,24 @@ def write_page(executed: Path) -> str:
 
 
 def index_html(outcomes: list[Outcome], title: str) -> str:
-    """The table of a run as a self-contained page; links are relative to the run's folder."""
+    """A card for each notebook of a run, as a self-contained page: its question, first picture, result, time.
+
+    Links are relative to the run's folder.
+    """
     done = sum(outcome.status == "done" for outcome in outcomes)
     total = sum(outcome.seconds for outcome in outcomes)
     says = f"{done} of {len(outcomes)} notebooks ran to their end, {total:.0f} s together;"
-    rows = [asdict(outcome) | {"page": _address(outcome)} for outcome in outcomes]
-    return table_html(title, says, "notebook", rows)
+    rows = [asdict(outcome) | _on_card(outcome) for outcome in outcomes]
+    return _render(CARDS, title=title, says=says, rows=rows)
+
+
+def _on_card(outcome: Outcome) -> dict:
+    """What a card says beside the outcome's own fields."""
+    plain = {name: value for name, value in outcome.results.items() if not isinstance(value, list | dict)}
+    facts = [(name.replace("_", " "), in_words(value)) for name, value in plain.items()]
+    shown = face_of(outcome.executed) if outcome.executed else Face(outcome.name, outcome.name)
+    short = [(name, value) for name, value in facts if len(value) <= LONGEST]
+    return {"page": _address(outcome), "face": shown, "facts": short[:ON_A_CARD]}
 
 
 def _address(outcome: Outcome) -> str:
@@ -65,18 +81,21 @@ def _address(outcome: Outcome) -> str:
 
 
 def table_html(title: str, says: str, heading: str, rows: list[dict]) -> str:
-    """A table of runs as a self-contained page, for `index_html` and for batches.
+    """A table of runs as a self-contained page, for batches.
 
     heading : of the first column; rows : dicts with name, page (its address, "" for none), status, seconds, error,
     results (the first few are shown)
     """
+    return _render(TEMPLATE, title=title, says=says, heading=heading, rows=rows, most=MOST_RESULTS)
+
+
+def _render(template: Path, **about) -> str:
     from jinja2 import Environment
 
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     page.filters["in_words"] = in_words
-    template = page.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    about = {"title": title, "says": says, "heading": heading, "version": __version__, "most": MOST_RESULTS}
-    return template.render(about, rows=rows, no_requests=NO_REQUESTS, good=GOOD)
+    words = page.from_string(template.read_text(encoding="utf-8"))
+    return words.render(about, version=__version__, no_requests=NO_REQUESTS, good=GOOD)
 
 
 def notebook_html(path: Path) -> str:
