@@ -13,7 +13,7 @@ from torch import nn
 from covidseg.backbones._trunk import Trunk
 from covidseg.errors import UserError, unknown_name
 
-__all__ = ["BACKBONES", "Trunk", "create_backbone", "freeze_norms", "load_backbone", "trunk"]
+__all__ = ["BACKBONES", "Trunk", "create_backbone", "freeze_norms", "load_backbone", "network_on", "trunk"]
 
 
 def _entered() -> dict[str, Trunk]:
@@ -69,6 +69,21 @@ def trunk(backbone: str | nn.Module, imagenet: str | Path | None = None, **optio
     if isinstance(backbone, nn.Module):
         return backbone
     return load_backbone(backbone, imagenet, **options) if imagenet else create_backbone(backbone, **options)
+
+
+def network_on(file: str | Path, name: str, **options) -> nn.Module:
+    """The network ``name`` (`covidseg.create_model`) whose trunk begins with the weights of a file.
+
+    Raises UserError as `load_backbone`, and for a network that has no trunk of that kind.
+    """
+    from covidseg.nn.registry import create_model
+
+    try:
+        return create_model(name, **options, imagenet=file)
+    except TypeError as error:
+        if "imagenet" not in str(error):
+            raise
+        raise UserError(f"{name} has no trunk that could begin with {file}: leave those weights out.") from None
 
 
 def _optional(key: str, not_in_files: tuple[str, ...]) -> bool:

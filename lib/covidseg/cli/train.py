@@ -26,6 +26,9 @@ RecipeName = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="instead of the recipe's")]
 Batch = Annotated[int | None, typer.Option(help="slices per step, instead of the recipe's")]
 Lr = Annotated[float | None, typer.Option(help="first learning rate, instead of the recipe's")]
+Backbone = Annotated[
+    str, typer.Option("--backbone-weights", metavar="FILE", help="the network's trunk begins with these, as ImageNet's")
+]
 Cases = Annotated[int, typer.Option(min=1, help="phantoms to train on; half as many validate")]
 Seed = Annotated[int, typer.Option(min=0, max=1_000_000, help="of weights, order, augmentation and dropout")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
@@ -53,6 +56,7 @@ def train(
     epochs: Epochs = None,
     batch: Batch = None,
     lr: Lr = None,
+    backbone_weights: Backbone = "",
     cases: Cases = 64,
     seed: Seed = 0,
     device: Device = "auto",
@@ -111,7 +115,7 @@ def train(
         )
     task = paper.tasks[row.task]
     _follows(paper, task, chosen, variant or model)
-    network = _network(model, options, seed)
+    network = _network(model, options, seed, backbone_weights)
     if own:
         train_set, val_set = _own_sets(own, fold, task, all_slices, tell)
     else:
@@ -147,14 +151,15 @@ def _follows(paper, task, recipe, who) -> None:
         raise UserError(f"recipe={recipe.name} has no {task.learns}, which {who} learns: choose {able}.")
 
 
-def _network(name, options, seed):
-    """The network with the first weights of that seed."""
+def _network(name, options, seed, backbone_weights):
+    """The network with the first weights of that seed; its trunk's from the file, if one is given."""
     import torch
 
     from covidseg import create_model
+    from covidseg.backbones import network_on
 
     torch.manual_seed(seed)
-    return create_model(name, **options)
+    return network_on(backbone_weights, name, **options) if backbone_weights else create_model(name, **options)
 
 
 def _sets(dataset, fold, recipe, cases, task) -> tuple:

@@ -8,7 +8,7 @@ from covidseg import papers
 from covidseg.data.datasets import volumes_here
 
 PLACE = ("model", "variant", "dataset", "fold", "seed", "budget")
-CHANGES = ("recipe", "epochs", "size")
+CHANGES = ("recipe", "epochs", "size", "backbone_weights")
 # Seconds beside the training, which alone a record's cost counts. Measured on one thread:
 START = 8.0  # imports, the network, the cases, the notebook's kernel
 SCORING = 0.3  # a slice of 512 x 512 by every protocol, under both rules to choose an epoch

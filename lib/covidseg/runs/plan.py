@@ -23,7 +23,8 @@ dataset = "phantom"  # str
 fold = 1  # int, 0..5
 recipe = ""  # str
 epochs = None  # int | None
-size = None  # int | None"""  # the parameters of 40_train_one: a bare machine may lack its notebooks
+size = None  # int | None
+backbone_weights = ""  # str"""  # the parameters of 40_train_one: a bare machine may lack its notebooks
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,20 @@ The steps stand in ``40_train_one``; what each needs to know of the others is he
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from covidseg import papers
+from covidseg.backbones import network_on
 from covidseg.data import CaseDataset, data_set, list_datasets, load_dataset
 from covidseg.data.case import Case
 from covidseg.data.datasets import parts
 from covidseg.data.sets import PROPERTIES
 from covidseg.errors import UserError, unknown_name
+from covidseg.fetch.sources import sha256_of
 from covidseg.metrics import find_protocol, list_protocols
 from covidseg.nn import create_model
 from covidseg.paper import Budget, Paper, Row
@@ -48,6 +51,7 @@ class Trial:
     recipe: Recipe
     sizes: Budget
     changed: dict
+    backbone_weights: str = ""  # a file
 
     @property
     def options(self) -> dict:
@@ -66,8 +70,10 @@ class Trial:
         return self.paper.tasks[self.row.task](self)
 
     def network(self) -> torch.nn.Module:
-        """The network with the first weights of this seed, whatever was drawn before."""
+        """The network with the first weights of this seed, whatever was drawn before; its trunk's from the file."""
         torch.manual_seed(self.seed)
+        if self.backbone_weights:
+            return network_on(self.backbone_weights, self.model, **self.options)
         return create_model(self.model, **self.options)
 
     def data(self) -> tuple[CaseDataset, CaseDataset]:
@@ -107,7 +113,7 @@ class Trial:
         place = (model or self.model, variant, self.dataset, self.fold, self.seed, self.budget)
         if recipe:
             return trial(*place, recipe=recipe, size=self.changed.get("size"))
-        return trial(*place, **self.changed)
+        return trial(*place, **self.changed | {"backbone_weights": self.backbone_weights})
 
     def macs(self) -> int:
         """Multiply-accumulates of one forward pass of the counted input."""
@@ -163,9 +169,13 @@ class Trial:
             params=profile.params,
             macs=profile.macs,
             selections=selections,
-            provenance=provenance(device) | {"source": self.source_key(), "engine": engine_key()},
+            provenance=provenance(device) | {"source": self.source_key(), "engine": engine_key()} | self._trunk(),
             cost={"seconds": seconds, "device": device.type, "peak_memory_mb": peak_memory_mb(device)},
         )
+
+    def _trunk(self) -> dict:
+        file = self.backbone_weights
+        return {"backbone_weights": {"file": Path(file).name, "sha256": sha256_of(Path(file))}} if file else {}
 
 
 def trial(
@@ -179,11 +189,13 @@ def trial(
     recipe: str = "",
     epochs: int | None = None,
     size: int | None = None,
+    backbone_weights: str = "",
 ) -> Trial:
     """The run with these parameters of ``40_train_one``; "" and None take the budget's own.
 
     fold : 1..5, or 0 for the set's own train and test part; epochs : another length
     size : another side, for training at one scale and for scoring
+    backbone_weights : file with which the trunk begins, such as ImageNet's; read when the network is built
     Raises UserError, with the nearest name, for anything that is wrong in them.
     """
     paper, row = papers.find_row(model, variant)
@@ -203,7 +215,9 @@ def trial(
         resized = at_side(chosen, size), replace(sizes, phantom_size=size)
         if resized != (chosen, sizes):
             (chosen, sizes), changed = resized, changed | {"size": size}
-    return Trial(paper, row, model, variant, dataset, fold, seed, budget, chosen, sizes, changed)
+    if backbone_weights:
+        changed |= {"backbone_weights": Path(backbone_weights).name}
+    return Trial(paper, row, model, variant, dataset, fold, seed, budget, chosen, sizes, changed, backbone_weights)
 
 
 def sizes_of(task: type[Task], budget: str, dataset: str, fold: int = 1) -> Budget:

@@ -13,7 +13,9 @@ from covidseg.lesson import BUDGETS
 from covidseg.runs.record import SELECTIONS, oldest_first, score
 from covidseg.tables.table import Metric, Row, Table
 
-CHANGEABLE = ("recipe", "epochs", "size")  # parameters of 40_train_one beside those that place a run in a table
+# parameters of 40_train_one beside those that place a run in a table
+CHANGEABLE = ("recipe", "epochs", "size", "backbone_weights")
+TEXTS = ("recipe", "backbone_weights")
 LARGEST_FIRST = tuple(reversed(BUDGETS))  # the most telling
 LESSON_FIRST = ("lesson", "paper", "smoke")  # a table of phantoms is a lesson
 
@@ -155,9 +157,9 @@ def read_changed(texts: dict[str, str]) -> dict:
             raise unknown_name("parameter to change", name, CHANGEABLE)
         if name == "recipe" and value not in recipes():
             raise unknown_name("recipe", value, recipes())
-        if name != "recipe" and not (value.isdigit() and int(value)):
+        if name not in TEXTS and not (value.isdigit() and int(value)):
             raise UserError(f"{name}={value}: give a whole number above 0.")
-    return {name: value if name == "recipe" else int(value) for name, value in texts.items()}
+    return {name: value if name in TEXTS else int(value) for name, value in texts.items()}
 
 
 def in_words(changed: dict) -> str:
