@@ -10,7 +10,7 @@ from covidseg.errors import UnknownName, UserError
 from covidseg.nn import card, create_model, list_models
 from covidseg.nn.layers import input_channels
 
-UNNAMED = ("multiclass_unet", "unetplusplus3d", "vnet")  # the last two are MONAI's
+UNNAMED = ("unetplusplus3d", "vnet")  # MONAI's
 METHODS = pytest.mark.parametrize("plus_plus", [False, True], ids=["Grad-CAM", "Grad-CAM++"])
 
 

@@ -1,9 +1,29 @@
-"""Look inside a network: its named maps (`maps`), and where a map speaks for a class (`cam`). Arrays in and out.
+"""Look inside a network. Arrays in and out: its named maps (`maps`), where a map speaks for a class (`cam`), how far
+the network looks and what its answer rests on (`reach`), and where it is sure (`doubt`).
 
 >>> from covidseg.attention import capture, grad_cam, map_names
 """
 
 from covidseg.attention.cam import NoGradient, grad_cam, predicted_region
+from covidseg.attention.doubt import Reliability, by_dropout, by_flips, by_members, entropy, reliability
 from covidseg.attention.maps import capture, impulse_response, input_gradient, map_names
+from covidseg.attention.reach import effective_receptive_field, occlusion, reach
 
-__all__ = ["NoGradient", "capture", "grad_cam", "impulse_response", "input_gradient", "map_names", "predicted_region"]
+__all__ = [
+    "NoGradient",
+    "Reliability",
+    "by_dropout",
+    "by_flips",
+    "by_members",
+    "capture",
+    "effective_receptive_field",
+    "entropy",
+    "grad_cam",
+    "impulse_response",
+    "input_gradient",
+    "map_names",
+    "occlusion",
+    "predicted_region",
+    "reach",
+    "reliability",
+]

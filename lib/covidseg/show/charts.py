@@ -1,4 +1,4 @@
-"""Bars, curves, strips of runs, paper against ours, and the field that dilated kernels see."""
+"""Bars, curves, strips of runs, paper against ours, what was said against what was found, and dilated kernels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -168,6 +168,28 @@ def shares(table, *, title=None, ax=None):
     ax.set_xlabel("rank", fontsize=9, color=QUIET)
     ax.tick_params(length=0)
     frame(ax)
+    return titled(ax, title)
+
+
+def calibration(series, *, most=None, title=None, ax=None):
+    """Reliability curves: what was said against what was found, and the diagonal on which a probability keeps its word.
+
+    series : name -> `covidseg.attention.Reliability`; the error stands behind the name. A dot grows with the pixels
+        of its bin; most : the largest area in points, 120 by default
+    """
+    ax, most = axes_or_current(ax), most or 120
+    ax.plot([0, 1], [0, 1], color=RULE, lw=1.5, zorder=0)
+    for k, (name, r) in enumerate(series.items()):
+        colour, there = SERIES[k % len(SERIES)], r.count > 0
+        label = f"{name}: error {r.error:.3f}"
+        ax.plot(r.said[there], r.found[there], color=colour, lw=1.6, label=label, zorder=2)
+        ax.scatter(r.said[there], r.found[there], most * np.sqrt(r.count[there] / r.count.max()), colour, zorder=3)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set_xlabel("probability of infection, as said", fontsize=9, color=QUIET)
+    ax.set_ylabel("share infected, as found", fontsize=9, color=QUIET)
+    ax.tick_params(labelsize=8, colors=QUIET)
+    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    frame(ax, "left", "bottom")
     return titled(ax, title)
 
 

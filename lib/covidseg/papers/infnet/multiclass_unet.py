@@ -42,6 +42,12 @@ class MulticlassUNet(nn.Module):
             y = double(cat([skip, corner_resize(y, skip)], 1))  # B, C_i / 2, H/2^i, W/2^i
         return self.head(y)
 
+    def named_maps(self) -> dict[str, tuple[nn.Module, int | None]]:
+        """The paper names no map: E_1 to E_5 on the way down, D_4 to D_1 on the way up, P_1 the logits of the kinds."""
+        maps: dict[str, tuple[nn.Module, int | None]] = {f"E_{k}": (one, None) for k, one in enumerate(self.down, 1)}
+        maps |= {f"D_{k}": (one, None) for k, one in zip(range(DEPTH - 1, 0, -1), self.up, strict=True)}
+        return maps | {"P_1": (self.head, None)}
+
 
 @register("multiclass_unet", paper="Fan et al., IEEE TMI 2020", arxiv="2004.14133", params=17_269_251)
 def multiclass_unet(num_classes: int = 3, in_channels: int = 6, **options) -> MulticlassUNet:

@@ -56,6 +56,9 @@ MAPS = (
     MapKind("S_*", "channel", "The coarser map, corrected by this unit; as probability.", unit=True, logits=True),
     MapKind("e_att", "channel", "The edge feature that every reverse attention unit reads."),
     MapKind("f_*", "channel", "A feature of the trunk."),
+    MapKind("E_*", "channel", "Output of a level of the multi-class U-Net, on the way down."),
+    MapKind("D_*", "channel", "Output of a level of the multi-class U-Net, on the way up."),
+    MapKind("P_1", "class", "The answer, one logit for each kind of infection; the largest wins."),
 )
 
 PAPER = Paper(
