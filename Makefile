@@ -41,8 +41,8 @@ refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and 
 	$(BIN)/covidseg notebooks refresh
 	$(BIN)/covidseg notebooks table
 
-weights: $(READY)  ## train the two networks that the kit ships, on phantoms (about ten minutes each on one core)
-	$(BIN)/python -m covidseg.papers.miniseg.bundled
+weights: $(READY)  ## train the networks that the kit ships, on phantoms (about ten minutes each on one core)
+	$(BIN)/python -m covidseg.runs.shipped
 	$(BIN)/python tools/train_lungs.py
 
 gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on a GPU; call again until none is missing

@@ -509,3 +509,14 @@ def test_multiclass_unet_equals_the_authors(reference):
     with torch.no_grad():
         logits = filled("multiclass_unet")(recipe_input(64, channels=6))
     assert np.abs(logits.numpy() - np.load(reference / "infnet-golden.npz")["mcunet_64_logits"]).max() < 1e-6
+
+
+def test_a_narrow_network_has_the_same_maps_and_a_share_of_the_channels():
+    narrow, wide = (create_model("infnet", backbone="resnet18", width=width).eval() for width in (16, 64))
+    assert narrow.named_maps().keys() == wide.named_maps().keys()
+    assert narrow.backbone.channels == [c // 4 for c in wide.backbone.channels]
+    for part in ("EA", "PPD", "RA"):
+        thin, thick = (sum(p.numel() for p in getattr(net, part).parameters() if p.ndim == 4) for net in (narrow, wide))
+        assert thick / 16 <= thin < thick / 12  # both ends of a convolution shrink, but for the ends of one channel
+    with pytest.raises(UserError, match="width is 3"):
+        create_model("infnet", backbone="resnet18", width=3)

@@ -94,14 +94,26 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """A small trained network that comes with a paper, for explorers that need no download.
+    """A small trained network that comes with a paper: it learned from phantoms alone, so it may be shipped.
 
-    file : its weights in the paper's folder, as `covidseg.nn.weights.save_weights` writes them; they hold network,
+    name : what a user types; label : one phrase for people
+    file : its weights in the paper's folder, written by ``make weights`` (`covidseg.runs.shipped`); they hold network,
         options, preprocessing and label
+    row : network, options, and the task that teaches it; recipe : of the paper, by name
+    dataset : of phantoms, as `covidseg.data.load_dataset` has it; learns, held_out : its options for the cases, joined
+    learn : seed -> (network, facts for the file) where a task is not enough; recipe and learns are then not read
     flat : model -> `covidseg.nn.flat.FlatNetwork`, where it can run outside Python too
     """
 
+    name: str
     file: str
+    label: str
+    row: Row
+    recipe: str = ""
+    dataset: str = "phantom"
+    learns: tuple[Mapping[str, Any], ...] = ()
+    held_out: tuple[Mapping[str, Any], ...] = ({"n": 60},)
+    learn: Callable | None = None
     flat: Callable | None = None
 
 

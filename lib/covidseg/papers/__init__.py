@@ -22,6 +22,7 @@ __all__ = [
     "papers",
     "recipe",
     "recipes",
+    "shown",
     "shown_networks",
     "variant_options",
     "variants",
@@ -123,7 +124,8 @@ def recipe(name: str, **changes):
 
 def weight_names() -> list[str]:
     """Names of trained weights that come with a paper."""
-    return [name for paper in papers() if paper.weights for name in paper.weights.names]
+    named = (name for paper in papers() if paper.weights for name in paper.weights.names)
+    return list(dict.fromkeys([*named, *shown()]))
 
 
 def weights(name: str):
@@ -131,6 +133,9 @@ def weights(name: str):
     name, UserError for a file that holds no weights."""
     from covidseg.nn.weights import load_weights
 
+    if name in shown():
+        paper, one = shown()[name]
+        return load_weights(folder(paper.name) / one.file)
     for paper in papers():
         if paper.weights and name in paper.weights.names:
             return paper.weights.load(name)
@@ -142,6 +147,11 @@ def weights(name: str):
 def shown_networks() -> list[tuple[Path, Shown]]:
     """The small trained networks that come with the papers: each one's file of weights, and its declaration."""
     return [(folder(paper.name) / one.file, one) for paper in papers() for one in paper.shown]
+
+
+def shown() -> dict[str, tuple[Paper, Shown]]:
+    """The same by the name that a user types: the paper, and its declaration."""
+    return {one.name: (paper, one) for paper in papers() for one in paper.shown}
 
 
 def default_weights(view: str, intensity: str) -> tuple[str, str]:

@@ -18,8 +18,9 @@ from covidseg.backbones import trunk
 from covidseg.errors import UserError
 from covidseg.nn.layers import corner_resize, refuse_smaller, resize
 from covidseg.nn.registry import register
-from covidseg.papers.infnet.wiring import RAUnit, Wiring, choose_wiring
+from covidseg.papers.infnet.wiring import RAUnit, Wiring, choose_wiring, narrowed
 
+WIDTH = 64  # of a ResNet's first stage; what follows is written for it
 CHANNELS = 32  # of the PPD's inputs; the text does not say
 EDGE = 64  # of e_att in the code
 
@@ -75,10 +76,10 @@ class PPD(nn.Module):
 class EA(nn.Module):
     """Edge attention: low-level f_2 (B, C, H_2, W_2) -> e_att, and the edge map S_e (B, 1, H_2, W_2) of Eqn 1."""
 
-    def __init__(self, C, wiring: Wiring, unit=CB):
+    def __init__(self, C, wiring: Wiring, unit=CB, edge=EDGE):
         super().__init__()
-        self.channels = EDGE if wiring.edge == "branch" else C
-        branch = [unit(C, EDGE), unit(EDGE, EDGE, 3), unit(EDGE, EDGE, 3)] if wiring.edge == "branch" else []
+        self.channels = edge if wiring.edge == "branch" else C
+        branch = [unit(C, edge), unit(edge, edge, 3), unit(edge, edge, 3)] if wiring.edge == "branch" else []
         self.feature = nn.Sequential(*branch)  # paper: e_att = f_2
         self.map = _one_channel(self.channels, 3, wiring)
 
@@ -130,6 +131,7 @@ class InfNet(nn.Module):
     backbone : "res2net50", "resnet50", "vgg16" (or "resnet18", "resnet101", "vgg16_bn"), or any module that answers
     [f_1, ..., f_5] and has ``channels`` and ``strides``. imagenet : a file of ImageNet weights for it. output_stride :
     of a named ResNet, 32 as published; 8 is dilated, as MiniSeg's benchmark trained it.
+    width : of a named ResNet's first stage, 64 as published. Ours, for a CPU: with less, PPD, EA and RA shrink alike.
     ppd, ra, ea : the three components; rows of Table IV are ready in ``ABLATIONS``. Ours, as neither text nor code
     shows these networks: without PPD, S_g is a 1x1 convolution of f_5; with EA but no RA, e_att joins what S_g reads.
     wiring : "official", "paper" or a ``Wiring``.
@@ -137,7 +139,7 @@ class InfNet(nn.Module):
 
     def __init__(
         self, num_classes=1, in_channels=3, *, backbone: str | nn.Module = "res2net50", imagenet=None,
-        output_stride: int | None = None, ppd=True, ra=True, ea=True, wiring: str | Wiring = "official",
+        output_stride: int | None = None, width=WIDTH, ppd=True, ra=True, ea=True, wiring: str | Wiring = "official",
     ):  # fmt: skip
         super().__init__()
         if num_classes not in (1, 2):
@@ -145,16 +147,17 @@ class InfNet(nn.Module):
                 f"Inf-Net marks infection alone: num_classes is 1 or 2 (background, infection), not {num_classes}. "
                 "'multiclass_unet' labels more."
             )
-        wiring, self.num_classes = choose_wiring(wiring), num_classes
+        wiring, self.num_classes = narrowed(choose_wiring(wiring), width, WIDTH), num_classes
         unit = partial(CB, relu=wiring.cb_relu)
-        self.backbone = _trunk(backbone, in_channels, imagenet, wiring, output_stride)
+        self.backbone = _trunk(backbone, in_channels, imagenet, wiring, output_stride, width)
         C = self.backbone.channels  # of f_1..f_5
-        self.EA = EA(C[1], wiring, unit) if ea else None
+        c = CHANNELS * width // WIDTH
+        self.EA = EA(C[1], wiring, unit, EDGE * width // WIDTH) if ea else None
         C_edge = self.EA.channels if ea else 0
         reduce = partial(RFB, unit=unit) if wiring.reduce == "rfb" else unit
-        self.reduce = nn.ModuleList(reduce(c, CHANNELS) for c in C[2:]) if ppd else None
-        self.PPD = PPD(kernel=wiring.ppd_kernels[0], unit=unit) if ppd else None
-        to_map = (3 * CHANNELS if ppd else C[4]) + (C_edge if not ra else 0)
+        self.reduce = nn.ModuleList(reduce(C_i, c) for C_i in C[2:]) if ppd else None
+        self.PPD = PPD(c, wiring.ppd_kernels[0], unit) if ppd else None
+        to_map = (3 * c if ppd else C[4]) + (C_edge if not ra else 0)
         self.map_g = _conv(to_map, wiring.ppd_kernels[1] if ppd else 1)
         levels = zip((C[4], C[3], C[2]), wiring.ra, strict=True)
         self.RA = nn.ModuleList(RA(c, C_edge, conv, wiring, unit) for c, conv in levels) if ra else None
@@ -208,8 +211,9 @@ def _one_channel(C: int, kernel: int, wiring: Wiring) -> nn.Module:
     return CB(C, 1, kernel) if wiring.map_bn else _conv(C, kernel)
 
 
-def _trunk(backbone: str | nn.Module, in_channels: int, imagenet, wiring: Wiring, output_stride=None) -> nn.Module:
+def _trunk(backbone: str | nn.Module, in_channels: int, imagenet, wiring: Wiring, output_stride, width) -> nn.Module:
     options = {"in_channels": in_channels} | ({"output_stride": output_stride} if output_stride else {})
+    options |= {"width": width} if width != WIDTH else {}
     if backbone == "res2net50" and wiring.unused:
         options["classes"] = 1000
     if backbone in ("vgg16", "vgg16_bn"):

@@ -13,6 +13,7 @@ __all__ = [
     "INFNET_CONSTANT",
     "INFNET_LESSON",
     "INFNET_PAPER",
+    "INFNET_PHANTOM",
     "INFNET_QUICK",
     "INFNET_RELEASED",
     "INFNET_SHORT",
@@ -79,6 +80,11 @@ INFNET_LESSON = replace(
     lr=2e-3, epochs=8,                             # ours: a minute on one CPU core
     feed=SoftSlices(96, order="batch"), scales=(Scale(96, 0),), val_size=96,
 )  # fmt: skip
+INFNET_PHANTOM = replace(
+    INFNET_SHORT,
+    name="infnet_phantom",                         # ours: the small network that comes with the kit
+    lr=2e-3, epochs=10,                            # ours: minutes on one CPU core
+)  # fmt: skip
 INFNET_QUICK = replace(
     INFNET_LESSON,
     name="infnet_quick",
@@ -86,5 +92,6 @@ INFNET_QUICK = replace(
     feed=SoftSlices(64, order="batch"), scales=multi_scale(64, (1, 1.5)), val_size=64,
 )  # fmt: skip
 RECIPES = (
-    INFNET_RELEASED, INFNET_PAPER, INFNET_CONSTANT, INFNET_SHORT, INFNET_SHORT_DECAYED, INFNET_LESSON, INFNET_QUICK,
+    INFNET_RELEASED, INFNET_PAPER, INFNET_CONSTANT, INFNET_SHORT, INFNET_SHORT_DECAYED, INFNET_LESSON, INFNET_PHANTOM,
+    INFNET_QUICK,
 )  # fmt: skip

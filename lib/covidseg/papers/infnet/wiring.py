@@ -1,10 +1,10 @@
 """Where Inf-Net's paper and its published code part: one field for each point that concerns the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from covidseg.errors import unknown_name
+from covidseg.errors import UserError, unknown_name
 
-__all__ = ["OFFICIAL", "PAPER", "WIRINGS", "RAUnit", "Wiring", "choose_wiring"]
+__all__ = ["OFFICIAL", "PAPER", "WIRINGS", "RAUnit", "Wiring", "choose_wiring", "narrowed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +57,10 @@ def choose_wiring(wiring: str | Wiring) -> Wiring:
         if getattr(wiring, field) not in choices:
             raise unknown_name(f"value of the wiring's {field}", getattr(wiring, field), choices)
     return wiring
+
+
+def narrowed(wiring: Wiring, width: int, full: int) -> Wiring:
+    """The wiring with RA units of ``width`` / ``full`` of their channels. Raises UserError for a width under 4."""
+    if width < 4:
+        raise UserError(f"width is {width}; it counts the channels of the trunk's first stage: give 4 to {full}.")
+    return replace(wiring, ra=tuple(replace(unit, width=unit.width * width // full) for unit in wiring.ra))

@@ -1,6 +1,6 @@
-"""Make the small MiniSeg that the kit ships: trained on phantoms alone, so that it may be shipped.
+"""How the small MiniSeg that the kit ships was taught, on phantoms alone: `covidseg.paper.Shown.learn`.
 
-    python -m covidseg.papers.miniseg.bundled      (about ten minutes on one core)
+    python -m covidseg.runs.shipped phantom      (about ten minutes on one core)
 
 It answers where the authors' weights are neither on disk nor to be downloaded, and gives the lessons a trained
 network without a download. It learns from chests first; then, for fewer steps, from slices of whole bodies, where
@@ -8,20 +8,16 @@ bellies, necks and healthy lungs teach it where infection is not. Without them 3
 volumes lay outside the lungs.
 """
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from torch import nn
 
 from covidseg.data import Case, load_dataset
 from covidseg.losses import log_class_weights
 from covidseg.nn import create_model
-from covidseg.nn.weights import save_weights
 from covidseg.papers.miniseg.recipes import MINISEG_PHANTOM
-from covidseg.papers.miniseg.weights import BUNDLED
 from covidseg.training.batches import SliceBatches, SliceCache
-from covidseg.training.evaluation import evaluate
 from covidseg.training.loop import train
 
 SIZE = 256
@@ -35,8 +31,8 @@ WHOLE = (
 AFTERWARDS = replace(MINISEG_PHANTOM, lr=1e-3, epochs=3)
 
 
-def make(path: Path = BUNDLED, seed: int = 0) -> dict:
-    """Train, score on held-out phantoms at 512 px, write; returns the facts kept in the file."""
+def learn(seed: int = 0) -> tuple[nn.Module, dict]:
+    """The trained network, in eval mode, and the facts of its training."""
     training = [case for options in SETS for case in phantoms("train", seed=seed, size=SIZE, **options)]
     validation = phantoms("val", n=40, seed=seed, size=SIZE)
     torch.manual_seed(seed)
@@ -44,18 +40,11 @@ def make(path: Path = BUNDLED, seed: int = 0) -> dict:
     recipe = replace(MINISEG_PHANTOM, epochs=EPOCHS)
     train(model, training, validation, recipe, seed=seed, device="cpu", name="miniseg", report=print)
     learn_whole_bodies(model, seed)
-    scores = evaluate(model, phantoms("test", n=60, seed=seed, size=512), distances=False)
-    facts = {
-        "label": "MiniSeg trained on phantoms",
-        "licence": "MIT (trained by this kit on computed slices)",
+    return model, {
         "recipe": recipe.to_dict(),
         "recipe_afterwards": AFTERWARDS.to_dict(),
         "phantoms": [len(training), sum(options["n"] for options in WHOLE)],
-        "seed": seed,
-        "dice_on_held_out_phantoms_at_512": round(scores["dice"], 4),
     }
-    save_weights(path, "miniseg", model, model.preprocessing, half=True, **facts)
-    return facts
 
 
 def learn_whole_bodies(model, seed: int) -> None:
@@ -80,8 +69,3 @@ def take_back(model, weights) -> None:
 def phantoms(split: str, n: int, **options) -> list[Case]:
     """The slices of a phantom set, drawn one after the other."""
     return list(load_dataset("phantom", split=split, n=n, **options))
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    print(make(Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLED))
