@@ -1,6 +1,6 @@
 """Inf-Net, Semi-Inf-Net and the multi-class labelling, declared: see `covidseg.paper`."""
 
-from covidseg.paper import MapKind, Paper, Row
+from covidseg.paper import MapKind, Paper, Row, Shown
 from covidseg.papers.infnet import multiclass_unet, network, protocol  # noqa: F401  (networks enter themselves)
 from covidseg.papers.infnet.labelling import SETTINGS
 from covidseg.papers.infnet.network import ABLATIONS
@@ -60,6 +60,15 @@ MAPS = (
     MapKind("D_*", "channel", "Output of a level of the multi-class U-Net, on the way up."),
     MapKind("P_1", "class", "The answer, one logit for each kind of infection; the largest wins."),
 )
+SHOWN = Shown(
+    name="infnet_phantom",
+    file="infnet_phantom.pt",
+    label="Inf-Net on a narrow ResNet-18, trained on phantoms",
+    row=Row(network="infnet", options={"backbone": "resnet18", "width": 12}, task="soft"),  # 625,515 parameters
+    recipe="infnet_phantom",
+    learns=({"view": "lungs", "n": 250, "size": 256}, {"view": "any", "n": 250, "size": 256}),
+    held_out=({"n": 60, "size": 512},),
+)
 
 PAPER = Paper(
     name="infnet",
@@ -71,5 +80,6 @@ PAPER = Paper(
     recipes=(*RECIPES, *(setting.recipe for setting in SETTINGS.values())),
     protocols=(protocol.PROTOCOL,),
     maps=MAPS,
+    shown=(SHOWN,),
     diagram="covidseg.papers.infnet.diagram:show_infnet",
 )
