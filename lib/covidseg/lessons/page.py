@@ -22,6 +22,7 @@ ON_A_CARD = 3
 LONGEST = 60  # letters of a result on a card
 GOOD = ("done", "had")  # of a notebook, of a run
 WIDGET = "application/vnd.jupyter.widget-view+json"
+AT_REST = "A widget: it moves in JupyterLab. The next figure shows it at rest."
 SYNONYMS = {
     r"\tfrac": r"\frac",
     r"\cfrac": r"\frac",
@@ -112,7 +113,8 @@ def notebook_html(path: Path) -> str:
             cell.source = draw_formulas(cell.source)
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):  # its text is a long repr of no use to a reader
-                output.data = {"text/plain": "A widget: it moves in JupyterLab. The next figure shows it at rest."}
+                picture = output.data.get("image/png")
+                output.data = {"image/png": picture} if picture else {"text/plain": AT_REST}
     body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
     return body.replace("<head>", f'<head>{NO_REQUESTS}<link rel="icon" href="data:,">', 1)
 

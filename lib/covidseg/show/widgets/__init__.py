@@ -5,8 +5,9 @@ Core ipywidgets only, so they work in JupyterLab, Notebook, VS Code and Colab. P
 of them.
 """
 
+from covidseg.show.widgets.beside import Beside
 from covidseg.show.widgets.explorer import AttentionExplorer
 from covidseg.show.widgets.panel import ImagePanel, interactive_image
 from covidseg.show.widgets.slices import SliceExplorer
 
-__all__ = ["AttentionExplorer", "ImagePanel", "SliceExplorer", "interactive_image"]
+__all__ = ["AttentionExplorer", "Beside", "ImagePanel", "SliceExplorer", "interactive_image"]

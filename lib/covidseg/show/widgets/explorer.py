@@ -15,7 +15,8 @@ from covidseg.show.widgets.cams import MAP, METHODS, Cams
 from covidseg.show.widgets.look import Look, first_slice, looks_of
 from covidseg.show.widgets.maps import MapInfo, describe_map
 from covidseg.show.widgets.panel import ImagePanel, make_control
-from covidseg.show.widgets.render import PREDICTION, TRUTH, caption, number, render
+from covidseg.show.widgets.pointer import ZOOMS, Pointer
+from covidseg.show.widgets.render import PREDICTION, STRIP, TRUTH, caption, number, render
 
 __all__ = ["AttentionExplorer"]
 
@@ -30,6 +31,7 @@ class AttentionExplorer(ImagePanel):
     cases : 2-D Cases, a CaseDataset, or volumes; for a 3-D network volumes, at most 128 x 128 x 128 voxels each
     preprocessing : the one the weights were trained with; by default ``model.preprocessing``, else Preprocessing()
     names : shell pattern of maps, or their exact names (`attention.map_names` lists them)
+    pointer : adds a cross with a row, a column and a zoom, and the caption says what lies under it
 
     A control appears where there is a choice: slice, kind of map, block (or map), what is shown of it (the map itself,
     or where it speaks for the prediction: Grad-CAM, Grad-CAM++, see `attention.grad_cam`), its channel (by number, or
@@ -49,6 +51,8 @@ class AttentionExplorer(ImagePanel):
         cases: Sequence[Case] | Case,
         preprocessing: Preprocessing | None = None,
         names: str | Sequence[str] = "A/*",
+        *,
+        pointer: bool = False,
     ):
         self.model, self.names = model, names
         self.preprocessing = preprocessing or getattr(model, "preprocessing", None) or Preprocessing()
@@ -56,30 +60,38 @@ class AttentionExplorer(ImagePanel):
         self.cases, self.look, self.first = looks.cases, looks.look, first_slice(looks.cases)
         shape = looks.input_shape(self.first)
         self.maps = {name: describe_map(model, name, v, shape) for name, v in self.look(self.first).maps.items()}
-        self.cams = Cams(model, looks)
+        self.cams, self.pointer = Cams(model, looks), pointer
         super().__init__(self.picture, self._make_controls(), css="covidseg-attention")
         self.adapt("block")
 
     # ------------------------------------------------------------------------------------------ what is shown
 
-    def picture(self, slice=0, kind=None, block=None, shown=MAP, channel=0, blend=0.6, limits="block", outlines="both"):
+    def picture(
+        self, slice=0, kind=None, block=None, shown=MAP, channel=0, blend=0.6, limits="block", outlines="both",
+        row=0.5, column=0.5, zoom=1,
+    ):  # fmt: skip
         """The picture, uint8, and its caption for these control values. ``kind`` only narrows the list of blocks."""
         name = block or next(iter(self.maps))
         look, shown, refused = self._look(slice, name, shown)
         info = self.info(name, shown)
         values = look.plane(name)[channel]
+        at, shape = Pointer(row, column, zoom), look.case.image.shape
         drawn = render(
-            look.case.image,
-            values,
+            at.part(look.case.image),
+            at.part_of_map(values, shape),
             intensity=look.case.intensity,
             window=self.preprocessing.window,
             blend=blend,
             limits=self.limits(look, info, channel, limits if shown == MAP else "0 to 1"),
-            outlines=[o for o in _outlines(look) if o[0] in OUTLINES[outlines]],
+            outlines=[(o, at.part(mask), c) for o, mask, c in _outlines(look) if o in OUTLINES[outlines]],
         )
+        under = [at.words(look.case, values)] if self.pointer else []
+        drawn = at.mark(drawn, shape, below=STRIP) if self.pointer else drawn
         score = [] if shown == MAP else [self.cams.score(look, channel, look.maps[name][channel])]
         title = self.title(info, channel) if shown == MAP else f"{shown} of {self.title(info, channel)}"
-        return drawn, caption(title, values, look.predicted, details=[*_details(look, info, values), *score, *refused])
+        return drawn, caption(
+            title, values, look.predicted, details=[*_details(look, info, values), *under, *score, *refused]
+        )
 
     def _look(self, slice: int, name: str, shown: str) -> tuple[Look, str, list[str]]:
         """The slice, how its map is shown, and a sentence where that is not what was asked for."""
@@ -128,7 +140,8 @@ class AttentionExplorer(ImagePanel):
         ranges, usual = self._ranges(most)
         if len(ranges) > 1:
             controls["limits"] = make_control("range", ranges, usual)
-        return controls | {"outlines": list(OUTLINES)}
+        where = {"row": (0.0, 1.0, 0.01), "column": (0.0, 1.0, 0.01), "zoom": dict(ZOOMS)} if self.pointer else {}
+        return controls | {"outlines": list(OUTLINES)} | where
 
     def _ranges(self, most: int) -> tuple[list[str], str]:
         """Choices for the ends of the colours, and the one to start with; most : channels of the widest map."""

@@ -1,9 +1,11 @@
 """One picture, some controls, one caption: the frame that every widget of the kit is built on."""
 
 import inspect
+import re
 import zlib
+from base64 import b64encode
 from collections.abc import Callable
-from html import escape
+from html import escape, unescape
 from io import BytesIO
 
 import ipywidgets as W
@@ -81,7 +83,11 @@ class ImagePanel(W.HBox):
         self.image.add_class("covidseg-picture")
         self.caption.add_class("covidseg-caption")
         # the width is an offer: in a narrow window the row wraps and the controls go below the picture
-        side = W.VBox([*self.controls.values(), self.caption, W.HTML(STYLE, layout=W.Layout(display="none"))])
+        save, self.link = W.Button(description="save PNG", tooltip="offer this picture as a file"), W.HTML()
+        save.layout.width, save.style.button_color = "96px", "transparent"
+        save.on_click(lambda _: self.offer())
+        below = W.HBox([save, self.link])
+        side = W.VBox([*self.controls.values(), self.caption, below, W.HTML(STYLE, layout=W.Layout(display="none"))])
         side.layout = W.Layout(flex="1 1 320px", min_width="280px", max_width="520px")
         side.add_class("covidseg-side")
         super().__init__([self.image, side], layout=W.Layout(flex_flow="row wrap", overflow="hidden"))
@@ -101,10 +107,21 @@ class ImagePanel(W.HBox):
         labels = ", ".join(control.description for control in self.controls.values())
         return f"{type(self).__name__}: run the notebook to move {labels}."
 
+    def _repr_mimebundle_(self, **kwargs):
+        """The widget, and for where no kernel runs its picture as it is now."""
+        return super()._repr_mimebundle_(**kwargs) | {"image/png": b64encode(self.image.value).decode()}
+
+    def offer(self) -> None:
+        """A link below the caption to the picture as a file, in full size; it is out of date with the next drawing."""
+        data = b64encode(self.image.value).decode()
+        name = "_".join(re.sub(r"[^\w.-]+", "-", str(value)) for value in self.values.values()) or "picture"
+        self.link.value = f'<a download="{name}.png" href="data:image/png;base64,{data}">download {name}.png</a>'
+
     def draw(self) -> None:
         """Call ``render`` with the current values and show what it returns."""
         picture, caption = _split(self.render(**self.values))
-        self.image.value = png(fit(picture))
+        self.image.value, self.link.value = png(fit(picture)), ""
+        self.image.tooltip = _plain(caption)  # the picture's name for a screen reader
         self.caption.value = caption  # last: who sees the new caption can rely on the new picture
 
     def refresh(self) -> None:
@@ -208,6 +225,11 @@ def _choice(name, label, choices, start):
 def _defaults(render) -> dict:
     parameters = inspect.signature(render).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+def _plain(html: str) -> str:
+    """Text of a caption in one line, without its table and what follows it."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html.partition("<table")[0])).split())
 
 
 def _split(result) -> tuple[np.ndarray, str]:
