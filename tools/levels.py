@@ -46,7 +46,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
             *("scans.severity", "scans.truth", "scans.panels", "scans.sheet", "scans.page"),
         ),
     ),
-    ("what the notebooks stand on", ("lesson", "lessons", *(f"papers.{paper}.checks" for paper in PAPERS))),
+    ("what the notebooks stand on", ("lesson", "lessons", "explore", *(f"papers.{paper}.checks" for paper in PAPERS))),
     ("one run and its record, many runs", ("runs",)),
     ("the papers' numbers beside ours", ("tables",)),
     ("the command line", ("cli",)),

@@ -2,7 +2,7 @@
 
 from covidseg import zoo
 from covidseg.paper import MapKind, Paper, Row, Shown, Weights
-from covidseg.papers.miniseg import bundled, network, protocol, weights  # noqa: F401  (the network enters itself)
+from covidseg.papers.miniseg import bundled, live, network, protocol, weights  # noqa: F401  (the network enters itself)
 from covidseg.papers.miniseg.ablations import ABLATIONS, JOURNAL
 from covidseg.papers.miniseg.recipes import RECIPES
 from covidseg.papers.miniseg.tasks import Infection
@@ -30,6 +30,7 @@ SHOWN = Shown(
     row=Row(network="miniseg", float32=True),
     held_out=({"n": 60, "size": 512},),
     learn=bundled.learn,
+    flat=live.flat,
 )
 
 PAPER = Paper(
