@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from covidseg.paper import Paper, Row
+from covidseg.paper import Paper, Row, Shown
 from covidseg.papers.covidsegnet import monai_rivals, network, protocol, rivals  # noqa: F401  (networks enter themselves)
 from covidseg.papers.covidsegnet.ablations import ABLATIONS, READINGS
 from covidseg.papers.covidsegnet.data import DATASETS
@@ -51,6 +51,16 @@ ROWS = (
     *(r for name, called in RIVALS.items() for r in _rival(name, called)),
     *(r for name, called in RIVALS.items() if name != "vnet" for r in _rival(name, called, SMALL, NARROW)),
 )
+SHOWN = Shown(
+    name="covidsegnet_phantom",
+    file="covidsegnet_phantom.pt",
+    label="COVID-SegNet, 6 channels wide, trained on phantoms",
+    row=Row(network="covid_segnet", options=INFECTION | {"width": 6}, task="infection"),  # 619,463 parameters
+    recipe="covidsegnet_phantom",
+    dataset="phantom3d",
+    learns=({"n": 40, "size": 96},),
+    held_out=({"n": 8, "size": 96},),
+)
 
 PAPER = Paper(
     name="covidsegnet",
@@ -63,5 +73,6 @@ PAPER = Paper(
     protocols=(protocol.PROTOCOL,),
     datasets=DATASETS,
     maps=MAPS,
+    shown=(SHOWN,),
     diagram="covidseg.papers.covidsegnet.diagram:show_covidsegnet",
 )
