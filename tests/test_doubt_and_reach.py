@@ -8,12 +8,16 @@ import torch
 from torch import nn
 
 from covidseg.attention import (
+    border_of,
     by_dropout,
     by_flips,
     by_members,
     effective_receptive_field,
     entropy,
+    lesions,
+    mean_in,
     occlusion,
+    radius,
     reach,
     reliability,
 )
@@ -192,3 +196,40 @@ def test_a_reliability_curve_draws_the_bins_that_hold_pixels():
     diagonal, line = ax.get_lines()
     assert line.get_xdata() == pytest.approx([0.05, 0.96]) and line.get_ydata() == pytest.approx([0.0, 0.5])
     assert ax.get_legend().get_texts()[0].get_text() == f"flips: error {r.error:.3f}"
+
+
+# -------------------------------------------------------------------------------------------------- regions
+
+
+def test_a_mean_in_a_region_is_that_of_the_map_spread_pixel_by_pixel():
+    rng = np.random.default_rng(0)
+    values, region = rng.random((3, 4, 5)), rng.random((16, 30)) < 0.2
+    spread = values.repeat(4, 1).repeat(6, 2)
+    assert mean_in(values, region) == pytest.approx([one[region].mean() for one in spread])
+    cube, inside = rng.random((2, 2, 3, 2)), rng.random((4, 6, 4)) < 0.5
+    assert mean_in(cube, inside) == pytest.approx(cube.repeat(2, 1).repeat(2, 2).repeat(2, 3)[:, inside].mean(1))
+    assert np.isnan(mean_in(values, np.zeros((16, 30)))).all()
+    with pytest.raises(UserError, match="not spread"):
+        mean_in(values, inside)
+
+
+def test_lesions_come_apart_largest_first_and_corners_join():
+    mask = np.zeros((9, 9), np.uint8)
+    mask[0, 0] = mask[1, 1] = 1
+    mask[4:7, 4:7] = 2
+    mask[8, 0] = 1
+    found = lesions(mask)
+    assert [int(one.sum()) for one in found] == [9, 2, 1] and (sum(found) == (mask > 0)).all()
+    assert len(lesions(mask, least=2)) == 2 and lesions(np.zeros((4, 4))) == []
+    assert radius(found[0]) == pytest.approx(math.sqrt(9 / math.pi))
+
+
+def test_the_border_of_a_square_is_as_wide_as_asked_and_the_slices_edge_is_no_outside():
+    mask = np.zeros((12, 12))
+    mask[2:10, 2:10] = 1
+    inner = np.zeros((12, 12), bool)
+    inner[4:8, 4:8] = True
+    assert np.array_equal(border_of(mask, 2), (mask > 0) & ~inner)
+    mask[:, :] = 1
+    mask[0] = 0
+    assert border_of(mask, 1).sum() == 12
