@@ -67,6 +67,17 @@ def test_a_training_of_its_own_is_called_with_the_seed(tmp_path, monkeypatch):
     ).about | {"label": "own", "licence": shipped.LICENCE}
 
 
+def test_packed_weights_load_as_before_and_take_less(tmp_path):
+    paper, one = ALL["phantom"]
+    plain = (papers.folder(paper.name) / one.file).read_bytes()
+    (tmp_path / "a.pt").write_bytes(plain)
+    shipped.pack(tmp_path / "a.pt")
+    before, after = papers.weights("phantom").model, papers.weights(str(tmp_path / "a.pt")).model
+    for name, value in before.state_dict().items():
+        assert torch.equal(value, after.state_dict()[name]) and value.dtype == after.state_dict()[name].dtype
+    assert (tmp_path / "a.pt").stat().st_size < 0.9 * len(plain)
+
+
 def test_phantoms_of_several_sets_follow_each_other():
     one = Shown(name="x", file="x.pt", label="x", row=Row(network="miniseg"))
     sets = ({"n": 1, "size": 32, "view": "lungs"}, {"n": 2, "size": 64})

@@ -17,12 +17,13 @@ from torch import nn
 from covidseg import papers
 from covidseg.data import Case, load_dataset
 from covidseg.errors import unknown_name
-from covidseg.nn.weights import save_weights
+from covidseg.files import write_atomically
+from covidseg.nn.weights import read_tensors, save_weights
 from covidseg.paper import Budget, Paper, Shown
 from covidseg.runs.trial import Trial
 from covidseg.training.evaluation import evaluate
 
-__all__ = ["learn", "make"]
+__all__ = ["learn", "make", "pack"]
 
 LICENCE = "MIT (trained by this kit on computed slices)"
 
@@ -43,7 +44,22 @@ def make(name: str, out: str | Path | None = None, seed: int = 0) -> dict:
     options = dict(one.row.options)
     preprocessing: Any = network.preprocessing  # which torch's types do not know
     save_weights(path, one.row.network, network, preprocessing, options=options, half=True, **facts)
+    pack(path)
     return facts
+
+
+def pack(path: str | Path) -> None:
+    """Write a file of weights again, its tensors of one type end to end in one block; they load as before.
+
+    Each block costs some 350 bytes beside its numbers: with 1,500 small tensors a quarter of such a file.
+    """
+    record = read_tensors(path)
+    for dtype in {value.dtype for value in record["state"].values()}:
+        alike = {name: value for name, value in record["state"].items() if value.dtype == dtype}
+        block = torch.cat([value.flatten() for value in alike.values()])
+        parts = block.split([value.numel() for value in alike.values()])
+        record["state"] |= {name: part.view(alike[name].shape) for name, part in zip(alike, parts, strict=True)}
+    write_atomically(path, lambda file: torch.save(record, file))
 
 
 def learn(paper: Paper, one: Shown, seed: int = 0) -> tuple[nn.Module, dict]:

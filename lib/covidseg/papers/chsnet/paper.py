@@ -1,6 +1,6 @@
 """CHS-Net, declared: see `covidseg.paper`."""
 
-from covidseg.paper import Paper, Row
+from covidseg.paper import Paper, Row, Shown
 from covidseg.papers.chsnet import network, protocol  # noqa: F401  (networks enter themselves)
 from covidseg.papers.chsnet.ablations import ABLATIONS, READINGS
 from covidseg.papers.chsnet.data import DATASETS
@@ -47,6 +47,15 @@ ROWS = (
     ),
     *RIVALS,
 )
+SHOWN = Shown(
+    name="chsnet_phantom",
+    file="chsnet_phantom.pt",
+    label="CHS-Net, 6 channels wide, trained on phantoms",
+    row=Row(network="chsnet", options=ONE | {"width": 6}, task="cascade"),  # 769,614 parameters
+    recipe="chsnet_phantom",
+    learns=({"view": "lungs", "n": 80, "size": 192}, {"view": "any", "n": 120, "size": 192}),
+    held_out=({"n": 60, "size": 256},),
+)
 
 PAPER = Paper(
     name="chsnet",
@@ -59,6 +68,7 @@ PAPER = Paper(
     protocols=(protocol.PROTOCOL,),
     datasets=DATASETS,
     maps=MAPS,
+    shown=(SHOWN,),
     cams={"Grad-CAM++": "Shown in the later version of the paper (Neural Processing Letters 2022)."},
     diagram="covidseg.papers.chsnet.diagram:show_chsnet",
 )
