@@ -16,7 +16,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg -
 # A file's tests run in one process, files in this order: the longest first, or one process ends minutes after the other.
 PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: run test test-lesson lint lab refresh weights gpu picture house clean help
+.PHONY: run test test-lesson lint lab refresh weights gpu picture house site clean help
 .DEFAULT_GOAL := help
 
 run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), then say where the report is
@@ -54,6 +54,9 @@ picture: $(READY)  ## draw the README's picture: `covidseg predict` on a phantom
 
 house: $(READY)  ## draw the rooms of the code and what they import: docs/house.svg
 	$(BIN)/python tools/house.py
+
+site: $(READY)  ## write the kit as a book of static pages, offline, from the committed outputs: site/index.html
+	$(BIN)/covidseg site -o site
 
 clean:  ## remove the environment, caches and runs; data stay
 	rm -rf $(VENV) runs build .pytest_cache .ruff_cache .mypy_cache

@@ -49,6 +49,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
     ("what the notebooks stand on", ("lesson", "lessons", "explore", *(f"papers.{paper}.checks" for paper in PAPERS))),
     ("one run and its record, many runs", ("runs",)),
     ("the papers' numbers beside ours", ("tables",)),
+    ("all of it as a book", ("site",)),
     ("the command line", ("cli",)),
 )
 LEVELS = [set(names) for _, names in FLOORS]

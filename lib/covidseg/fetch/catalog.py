@@ -25,7 +25,7 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of the catalogue."""
+    """One entry of the catalogue. annotators, overlaps : for its card, in sentences; "" where nothing is known."""
 
     name: str
     title: str
@@ -38,6 +38,8 @@ class Source:
     files: tuple[RemoteFile, ...]
     manual: bool = False
     steps: str = ""
+    annotators: str = ""
+    overlaps: str = ""
 
     def file(self, path: str) -> RemoteFile:
         """The file of that path; raises UnknownName with the nearest one."""

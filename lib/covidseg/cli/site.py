@@ -1,0 +1,32 @@
+"""``covidseg site``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from covidseg.text import say
+
+
+def register(app: typer.Typer) -> None:
+    app.command("site")(site)
+
+
+def site(
+    only: Annotated[
+        list[str] | None, typer.Argument(help="Notebooks, networks and modules of a smaller book; all by default.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pages.")] = Path("site"),
+) -> None:
+    """Write the kit as a book of static pages: notebooks as they were last run, cards, tables, reference, search.
+
+    Nothing is executed and nothing fetched: the folder can be opened from a disk, or put on any web server.
+
+    \b
+    Example:
+      covidseg site -o site
+    """
+    from covidseg.site.build import build
+
+    pages = build(output, only or None)
+    say(f"{len(pages)} pages. Open {output / 'index.html'}.")
