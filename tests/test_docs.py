@@ -12,6 +12,7 @@ from covidseg.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"]
 WITH_README = [*PAGES, ROOT / "README.md"]
+FOR_CLASSES = [ROOT / "docs" / "teaching.md", ROOT / "docs" / "install.md", ROOT / "docs" / "glossary.md"]
 LIBRARY = ROOT / "lib" / "covidseg"
 LEFT_BY_RUNS = ("runs/", ".venv/")  # not in the repository
 PLACEHOLDER = re.compile(r"NAME|PAPER|TABLE|NN_name|tableN")  # stands for any word
@@ -64,13 +65,13 @@ def test_every_path_is_there(page):
     assert [path for path in found if not is_there(path, page)] == []
 
 
-@pytest.mark.parametrize("page", WITH_README, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*WITH_README, *FOR_CLASSES], ids=lambda page: page.name)
 def test_every_relative_link_leads_to_a_file(page):
     found = links(page)
     assert found and [link for link in found if not (page.parent / link.partition("#")[0]).exists()] == []
 
 
-@pytest.mark.parametrize("page", WITH_README, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*WITH_README, FOR_CLASSES[0]], ids=lambda page: page.name)
 def test_every_command_and_its_options_exist(page):
     commands = [piece for piece in code(page) if piece.startswith("covidseg ")]
     assert commands and [said for said in map(complaint, commands) if said] == []
@@ -81,6 +82,12 @@ def test_every_target_of_make_exists(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     named = {piece.split()[1] for piece in code(page) if piece.startswith("make ")}
     assert named and not named - targets
+
+
+def test_the_course_names_notebooks_that_are_there_and_leaves_out_none():
+    named = set(re.findall(r"`(\d\d_\w+)`", FOR_CLASSES[0].read_text(encoding="utf-8")))
+    there = {path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    assert named <= there and {name for name in there - named if name[0] in "012"} == set()
 
 
 def test_the_reader_of_documents_finds_what_is_wrong(tmp_path):
