@@ -137,11 +137,13 @@ def test_an_output_is_shown_without_scripts_and_a_widget_is_named():
         stream("<tag>\n"),
         new_output("display_data", data={"text/html": bad}),
         new_output("display_data", data={WIDGET: {}, "text/plain": "Explorer(children=...)"}),
+        new_output("display_data", data={WIDGET: {}, "image/png": "AAAA", "text/plain": "Explorer(children=...)"}),
         new_output("error", ename="ValueError", evalue="<no>", traceback=[]),
     ]
     shown = cell_html(cell)
     assert "&lt;tag&gt;" in shown and "alert" not in shown and "onclick" not in shown and "children" not in shown
-    assert "it moves in JupyterLab" in shown and "ValueError: &lt;no&gt;" in shown
+    assert shown.count("it moves in JupyterLab") == 1 and shown.count("base64,AAAA") == 1
+    assert "ValueError: &lt;no&gt;" in shown
     assert "<details>" in cell_html(cell, code="folded") and 'class="code"' not in cell_html(cell, code="none")
     assert "alt=" in cell_html(new_markdown_cell("$x^2$"))
 

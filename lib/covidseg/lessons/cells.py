@@ -4,12 +4,11 @@ import html
 import re
 from functools import cache
 
-from covidseg.lessons.page import WIDGET, draw_formulas
+from covidseg.lessons.page import AT_REST, WIDGET, draw_formulas
 
 __all__ = ["cell_html", "highlighted", "markdown_html"]
 
 RICHEST = ("image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/plain")  # the first counts
-AT_REST = "A widget: it moves in JupyterLab. The next figure shows it at rest."
 ACTIVE = re.compile(
     r"<script.*?</script>|<style[^>]*>.*?</style>|<link[^>]*>|\son\w+=(\"[^\"]*\"|'[^']*')", re.S | re.I
 )
@@ -60,7 +59,7 @@ def _output_html(output, cell) -> str:
     if output.output_type == "error":
         return f'<pre class="problem">{html.escape(f"{output.ename}: {output.evalue}")}</pre>'
     data = output.get("data", {})
-    if WIDGET in data:
+    if WIDGET in data and "image/png" not in data:  # newer ones bring their picture
         return f'<p class="widget">{AT_REST}</p>'
     kind = next((kind for kind in RICHEST if kind in data), None)
     if kind is None:
