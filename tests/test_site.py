@@ -91,6 +91,13 @@ def test_a_card_of_a_paper_has_its_recipes_and_networks(site):
         assert all(recipe.name in page for recipe in paper.recipes) and f"../results/{paper.name}.html" in page
 
 
+def test_cards_lead_to_each_other_and_pages_to_them(site):
+    assert "../data/ct100.html" in text(site, "networks/miniseg.html")  # where it was run
+    assert "../networks/miniseg.html" in text(site, "data/ct100.html")
+    assert "../results/miniseg.html#table6-p9" in text(site, "data/p9.html")
+    assert "../data/p20.html" in text(site, "guide/data.html")  # a code word is a link where it names a card
+
+
 @pytest.mark.parametrize("name", [name for name, source in sources().items() if source.kind == "dataset"])
 def test_a_card_of_a_data_set_says_licence_annotators_and_overlaps(name, site):
     source, page = sources()[name], text(site, f"data/{name}.html")

@@ -22,7 +22,7 @@ def slides(
 
     \b
     Example:
-      covidseg slides 20_miniseg -o slides
+      covidseg slides 10_ct_data 11_metrics -o slides
     """
     from covidseg.lessons.slides import write_slides
 

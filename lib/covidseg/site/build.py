@@ -20,6 +20,7 @@ GLOSSARY = "docs/glossary.md"
 GUIDE = {  # file of the repository -> its title
     "README.md": "Read me",
     "docs/teaching.md": "Teaching with it",
+    "docs/install.md": "Other machines",
     GLOSSARY: "Glossary",
     "data/README.md": "About the data",
     "docs/architecture.md": "Where things are",
@@ -63,7 +64,7 @@ def collect_pages(only: list[str] | None = None) -> Book:
     course = [_notebook(path, notebook, one) for (path, notebook), one in zip(faces, shown, strict=True)]
     guide = [_guide(root, file, title) for file, title in GUIDE.items() if (root / file).is_file()]
     book.add(_front(shown, course, guide), *course)
-    book.add(*cards.paper_pages(), *cards.network_pages(records, only), *cards.data_pages())
+    book.add(*cards.paper_pages(), *cards.network_pages(records, only), *cards.data_pages(records))
     book.add(*results.pages(records), *guide, *api.pages(only))
     return book
 

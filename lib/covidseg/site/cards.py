@@ -48,12 +48,12 @@ def _network(name: str, tables: dict, records: list[dict]) -> Page:
     body = f"<h1>{_text(name)}</h1>{_facts(rows)}{_list('Notes', map(_text, facts.notes))}"
     body += _list("Variants that can be run", options)
     body += f'<h2>Build it</h2><pre>import covidseg\n\nmodel = covidseg.create_model("{_text(name)}")</pre>'
-    return Page(f"networks/{name}.html", name, body, summary=facts.paper)
+    return Page(f"networks/{name}.html", name, body, summary=facts.paper, names=(name,))
 
 
 def _tables_with(name: str, tables: dict) -> str:
     inside = [key for key, table in tables.items() if any(row.model == name for row in table.rows)]
-    return ", ".join(_link(f"results/{key.replace('/', '.html#')}", _text(key)) for key in inside) or "none"
+    return ", ".join(map(_table_link, inside)) or "none"
 
 
 def _runs(name: str, records: list[dict]) -> str:
@@ -93,9 +93,9 @@ def _recipe(recipe) -> tuple[str, ...]:
     return tuple(map(_text, (recipe.name, *numbers, *parts)))
 
 
-def data_pages() -> list[Page]:
+def data_pages(records: list[dict]) -> list[Page]:
     """A card for each source of real data, after a page that lists them and says what a phantom is."""
-    made = [_source(source) for source in sources().values() if source.kind == "dataset"]
+    made = [_source(source, records) for source in sources().values() if source.kind == "dataset"]
     rows = [(_link(page.address, _text(page.title), "data/"), _text(page.summary)) for page in made]
     phantom = (
         "<p>No data of patients are in this kit. What its lessons show are <b>phantoms</b>: CT slices computed from a "
@@ -105,8 +105,10 @@ def data_pages() -> list[Page]:
     return [Page("data/index.html", "All data sets", body, "data/catalog.yaml", menu=True), *made]
 
 
-def _source(source) -> Page:
+def _source(source, records: list[dict]) -> Page:
     known = [file for file in source.files if file.sha256 or file.sha256_prefix]
+    ran = sorted({record["model"] for record in records if record["data"]["name"] == source.name})
+    tables = [name for name in list_tables() if load_table(name).data == source.name]
     rows = {
         "What it is": _text(source.title),
         "Licence": _text(source.licence),
@@ -116,10 +118,20 @@ def _source(source) -> Page:
         "Known overlaps": _text(source.overlaps) or "none known",
         "Files": _text(source.layout),
         "Checksums": f"known for {len(known)} of {len(source.files)} files; else the first download is recorded",
+        "Printed tables on it": ", ".join(map(_table_link, tables)) or "none",
+        "Networks run on it here": ", ".join(_link(f"networks/{name}.html", _text(name)) for name in ran) or "none yet",
         "Fetch": f"<code>covidseg data fetch {source.name}</code>",
     }
     body = f"<h1>{_text(source.name)}</h1>{_facts(rows)}"
-    return Page(f"data/{source.name}.html", source.name, body, "data/catalog.yaml", source.title, menu=True)
+    return Page(
+        f"data/{source.name}.html",
+        source.name,
+        body,
+        "data/catalog.yaml",
+        source.title,
+        menu=True,
+        names=(source.name,),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ pieces of HTML
@@ -145,6 +157,11 @@ def _link(address: str, words: str, here: str = "") -> str:
     return (
         f'<a href="{address.removeprefix(here) if here and address.startswith(here) else f"../{address}"}">{words}</a>'
     )
+
+
+def _table_link(name: str) -> str:
+    """To PAPER/TABLE among the results."""
+    return _link(f"results/{name.replace('/', '.html#')}", _text(name))
 
 
 def _arxiv(number: str) -> str:
