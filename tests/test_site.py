@@ -157,14 +157,15 @@ def test_an_output_is_shown_without_scripts_and_a_widget_is_named():
 
 def test_links_between_files_become_links_between_pages(tmp_path):
     book = build.Book(
-        [Page("guide/a.html", "A", '<h2 id="s">', "docs/a.md"), Page("api/m.html", "m", "", names=("m",))]
+        [Page("guide/a.html", "A", '<h2 id="The-s">', "docs/a.md"), Page("api/m.html", "m", "", names=("m",))]
     )
     page = Page("guide/b.html", "B", "", "docs/b.md")
-    body = '<a href="a.md#s">A</a> <a href="a.md#t">A</a> <a href="../Makefile">M</a> <code>m</code>'
+    body = '<a href="a.md#the-s">A</a> <a href="a.md#t">A</a> <a href="../Makefile">M</a> <code>m</code>'
     body += "<pre><code>m</code></pre>"
     made = links.Links(book, tmp_path).rewrite(page, body)
     assert (
-        '<a href="../guide/a.html#s">A</a> <a href="../guide/a.html">A</a> <span title="../Makefile">M</span>' in made
+        '<a href="../guide/a.html#The-s">A</a> <a href="../guide/a.html">A</a> <span title="../Makefile">M</span>'
+        in made
     )
     assert made.count('<a href="../api/m.html"><code>m</code></a>') == 1
 

@@ -46,7 +46,9 @@ class Links:
 
     def _link(self, page: Page, match: re.Match) -> str:
         href, words = match["href"], match["words"]
-        if href.startswith((*AWAY, "#")):
+        if href.startswith("#"):
+            return match[0].replace(href, place) if (place := _place(href[1:], page.body)) else words
+        if href.startswith(AWAY):
             return match[0]
         if not page.source.endswith((".md", ".ipynb")):
             there = posixpath.normpath(posixpath.join(posixpath.dirname(page.address), href.partition("#")[0]))
@@ -55,8 +57,7 @@ class Links:
         target = self._target(page, path)
         if target is None:
             return f'<span title="{href}">{words}</span>'
-        sharp = f"#{anchor}" if anchor and f'id="{anchor}"' in target.body else ""
-        return f'<a href="{page.root}{target.address}{sharp}">{words}</a>'
+        return f'<a href="{page.root}{target.address}{_place(anchor, target.body)}">{words}</a>'
 
     def _target(self, page: Page, path: str) -> Page | None:
         file = posixpath.normpath(posixpath.join(posixpath.dirname(page.source), unquote(path)))
@@ -77,8 +78,13 @@ class Links:
         if target is None or target.address == page.address:
             return match[0]
         member = match["name"].rpartition(".")[2]
-        sharp = f"#{member}" if f'id="{member}"' in target.body else ""
-        return f'<a href="{page.root}{target.address}{sharp}">{match[0]}</a>'
+        return f'<a href="{page.root}{target.address}{_place(member, target.body)}">{match[0]}</a>'
+
+
+def _place(anchor: str, body: str) -> str:
+    """ "#id" of the place on a page that an anchor means, as GitHub writes it too (no capitals); "" for none."""
+    there = {place.lower(): place for place in reversed(ID.findall(body))}
+    return f"#{there[anchor.lower()]}" if anchor and anchor.lower() in there else ""
 
 
 def broken(folder: Path) -> list[str]:
