@@ -202,8 +202,10 @@ def test_a_term_is_linked_once_and_never_in_code_or_a_link():
 
 def test_the_command_writes_and_says_where_and_never_over_something_else(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build, "collect_pages", lambda only: build.Book([Page("index.html", "T", "<h1>T</h1>")]))
+    monkeypatch.setattr(build, "write_page", lambda path: path.write_text("<p>look</p>"))
     assert main(["site", "-o", str(tmp_path / "book")]) == 0 and "1 pages" in capsys.readouterr().out
-    assert main(["site", "-o", str(tmp_path / "book")]) == 0  # its own folder is written anew
+    assert 'href="explorer.html">Look inside' in text(tmp_path / "book", "index.html")
+    assert main(["site", "-o", str(tmp_path / "book"), "--no-explorer"]) == 0  # its own folder is written anew
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("x")
     assert main(["site", "-o", str(tmp_path / "mine")]) == 1

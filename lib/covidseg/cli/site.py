@@ -17,10 +17,16 @@ def site(
         list[str] | None, typer.Argument(help="Notebooks, networks and modules of a smaller book; all by default.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pages.")] = Path("site"),
+    explorer: Annotated[
+        bool,
+        typer.Option(
+            "--explorer/--no-explorer", help="With the explorer's page, 6 MB, made by running small networks."
+        ),
+    ] = True,
 ) -> None:
     """Write the kit as a book of static pages: notebooks as they were last run, cards, tables, reference, search.
 
-    Nothing is executed and nothing fetched: the folder can be opened from a disk, or put on any web server.
+    No notebook is executed and nothing fetched: the folder can be opened from a disk, or put on any web server.
 
     \b
     Example:
@@ -28,5 +34,5 @@ def site(
     """
     from covidseg.site.build import build
 
-    pages = build(output, only or None)
+    pages = build(output, only or None, explorer=explorer)
     say(f"{len(pages)} pages. Open {output / 'index.html'}.")

@@ -55,9 +55,10 @@ class Page:
 
 @dataclass
 class Book:
-    """The pages in the order of reading."""
+    """The pages in the order of reading; beside : address -> title of pages that bring their own frame."""
 
     pages: list[Page] = field(default_factory=list)
+    beside: dict[str, str] = field(default_factory=dict)
 
     def add(self, *pages: Page) -> None:
         self.pages.extend(pages)
@@ -74,10 +75,12 @@ class Book:
             body = change(page)
             before, after = self._beside(page)
             shown = {"page": page, "body": body, "before": before, "after": after, "menu": self._menu(page)}
+            shown["others"] = self.beside
             write_text(folder / page.address, frame.render(shown, version=__version__, no_requests=NO_REQUESTS))
             found.append({"a": page.address, "t": page.title, "g": GROUPS.get(page.group, ""), "w": text_of(body)})
         for name in ASSETS:
             write_text(folder / name, (HERE / name).read_text(encoding="utf-8"))
+        found += [{"a": address, "t": title, "g": "", "w": title} for address, title in self.beside.items()]
         index = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
         write_text(folder / "search.js", f"window.covidsegPages = {index};\n")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from covidseg.checkout import checkout
 from covidseg.errors import UserError
+from covidseg.explore import write_page
 from covidseg.lessons import all_notebooks, read
 from covidseg.lessons.cells import cell_html, markdown_html
 from covidseg.lessons.face import Face, face
@@ -16,6 +17,7 @@ from covidseg.site.links import Links, broken, outside
 
 __all__ = ["build", "collect_pages"]
 
+EXPLORER = "explorer.html"
 GLOSSARY = "docs/glossary.md"
 GUIDE = {  # file of the repository -> its title
     "README.md": "Read me",
@@ -29,15 +31,18 @@ GUIDE = {  # file of the repository -> its title
 WITH_TERMS = ("notebooks", "papers", "networks", "data", "results", "guide")
 
 
-def build(folder: Path, only: list[str] | None = None) -> list[Page]:
+def build(folder: Path, only: list[str] | None = None, *, explorer: bool = False) -> list[Page]:
     """Write the book into ``folder``; returns its pages.
 
+    explorer : also the page in which networks can be looked into (`covidseg.explore`), for which small ones are run
     only : names of notebooks, modules and networks, for a book with these alone
     Raises UserError where the folder holds something else than a site, or a link of the book would lead nowhere.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "search.js").is_file():
         raise UserError(f"{folder} is not empty and holds no site of this kit; choose another folder.")
     book = collect_pages(only)
+    if explorer:
+        book.beside[EXPLORER] = "Look inside a network"
     links = Links(book, checkout(), partial=only is not None)
     glossary = next((page for page in book.pages if page.source == GLOSSARY), None)
     terms = read_terms(checkout() / GLOSSARY) if glossary else []
@@ -49,6 +54,8 @@ def build(folder: Path, only: list[str] | None = None) -> list[Page]:
         return body
 
     book.write(folder, change)
+    if explorer:
+        write_page(folder / EXPLORER)
     if wrong := [*broken(folder), *outside(folder)]:
         raise UserError(f"{folder}: {len(wrong)} links lead nowhere or outside, the first in {wrong[0]}.")
     return book.pages
