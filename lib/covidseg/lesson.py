@@ -142,12 +142,31 @@ def judge(notebook: str, exercise: int, answer) -> str:
     return complaint
 
 
+def quiz(notebook: str):
+    """The quiz of a notebook, which shows itself as the last line of a cell; it works without a kernel, too.
+
+    Raises UserError for a notebook that has none.
+    """
+    from covidseg.lessons.quiz import Quiz
+
+    try:
+        questions = _module_of(notebook).QUIZ
+    except (LookupError, AttributeError):
+        raise UserError(f"The notebook {notebook!r} has no quiz.") from None
+    return Quiz(questions)
+
+
 def _checks_of(notebook: str) -> dict:
-    """The answers of a notebook: those of a paper's own lie in the paper's folder."""
+    """The answers of a notebook."""
+    return _module_of(notebook).CHECKS
+
+
+def _module_of(notebook: str):
+    """Where a notebook's answers stand: those of a paper's own lie in the paper's folder. Raises LookupError."""
     for home in ("covidseg.lessons", *(f"covidseg.papers.{name}" for name in papers.NAMES)):
         name = f"{home}.checks.nb_{notebook}"
         if name in sys.modules or find_spec(name):
-            return import_module(name).CHECKS
+            return import_module(name)
     raise LookupError(notebook)
 
 

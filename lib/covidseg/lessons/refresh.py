@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from covidseg import lesson
 from covidseg.errors import UserError
 from covidseg.files import write_atomically
 from covidseg.lessons import read, write
@@ -23,9 +24,17 @@ def refresh(source: Path, timeout: float = 1800) -> tuple[Outcome, list[str]]:
         outcome = run_notebook(source, Path(scratch), timeout=timeout, environment={"COVIDSEG_BUDGET": "lesson"})
         if outcome.status != "done":
             return outcome, []
-        write(quantise_figures(strip(read(outcome.executed))), outcome.executed)
+        write(_with_quiz(quantise_figures(strip(read(outcome.executed))), source.stem), outcome.executed)
         write_atomically(source, lambda file: file.write(outcome.executed.read_bytes()))
     return outcome, problems(source)
+
+
+def _with_quiz(notebook, name: str):
+    """The notebook with its quiz as its questions stand today."""
+    for cell in notebook.cells:
+        if "quiz" in cell.metadata.get("tags", []):
+            cell.source = lesson.quiz(name).static()
+    return notebook
 
 
 def strip(notebook):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.data.transforms import LUNG
+from covidseg.lessons.quiz import Choice, Question
 
 
 def grey_of_water(answer) -> str:
@@ -35,3 +36,33 @@ def area_in_cm2(answer) -> str:
 
 
 CHECKS = {1: grey_of_water, 2: area_in_cm2}
+
+QUIZ = (
+    Question(
+        "A network reaches a Dice of 0.9 on phantoms. What does that say of patients?",
+        (
+            Choice(
+                "It finds nine tenths of an infection.", "Dice is no share of what is found, and these are phantoms."
+            ),
+            Choice(
+                "Nothing yet: a phantom is computed, and a scan differs in ways that nobody drew.",
+                "A phantom shows that the program works. What it is worth on patients is measured on patients.",
+                right=True,
+            ),
+            Choice(
+                "It would reach about 0.9 there, too.", "A network loses much of its score on scans unlike its own."
+            ),
+        ),
+    ),
+    Question(
+        "You set budget = 'smoke'. What is smaller?",
+        (
+            Choice(
+                "The data and the number of steps; what is computed stays the same.",
+                "That is why a checked cell prints the same in every budget.",
+                right=True,
+            ),
+            Choice("The network.", "It stays as published; fewer and smaller slices pass through it."),
+        ),
+    ),
+)

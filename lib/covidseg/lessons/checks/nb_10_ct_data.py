@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.data.splits import paper_folds, patient_of, volume_of
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.scans.upright import axes_from_code
 
 
@@ -57,3 +58,30 @@ def _split(answer):
 
 
 CHECKS = {1: _window, 2: _upright, 3: _split}
+
+QUIZ = (
+    Question(
+        "A slice looks far too dark in the lung window. What changes if you widen the window?",
+        (
+            Choice("The HU of the slice.", "A window only chooses how HU become greys; the numbers stay."),
+            Choice(
+                "More HU share the same greys, so contrast falls and less is cut off at black and white.",
+                "Width trades contrast for range; the level moves the middle.",
+                right=True,
+            ),
+            Choice("The noise.", "It is as large as before, in HU; in greys it looks smaller."),
+        ),
+    ),
+    Question(
+        "Slices are dealt out at random, and test scores rise by half. Which is the likeliest cause?",
+        (
+            Choice(
+                "Slices of one patient are on both sides, and neighbours look alike.",
+                "A copy of the nearest slice's mask already scores high then. Part people, not slices.",
+                right=True,
+            ),
+            Choice("More data.", "There are as many slices as before."),
+            Choice("The network has become better.", "It is the same network; what changed is the exam."),
+        ),
+    ),
+)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.metrics import dice, hausdorff
 
 DSC, MIOU = 0.7591, 0.8215  # printed for COVID-19-CT100, see the notebook
@@ -51,3 +52,30 @@ def _disagree(answer):
 
 
 CHECKS = {1: _one_table, 2: _fair_distance, 3: _disagree}
+
+QUIZ = (
+    Question(
+        "A prediction is empty and the slice is infected. Which score may call it perfect, if the rule is careless?",
+        (
+            Choice("Dice.", "Nothing is common, so Dice is 0 by any rule."),
+            Choice(
+                "The Hausdorff distance.",
+                "It has no value then; a program that answers 0 gives the worst mask the best distance.",
+                right=True,
+            ),
+            Choice("Sensitivity.", "Nothing was found, so it is 0."),
+        ),
+    ),
+    Question(
+        "A table prints a Jaccard of 0.80 and a Dice of 0.78 for the same masks. What do you conclude?",
+        (
+            Choice("Jaccard is the stricter score, so all is well.", "Being stricter it is never above Dice."),
+            Choice("The masks are small.", "The order of the two does not depend on size."),
+            Choice(
+                "One of the two is wrong, or they are not of the same masks.",
+                "J = D / (2 - D), so J is below D except at 0 and 1; means over slices keep that order.",
+                right=True,
+            ),
+        ),
+    ),
+)
