@@ -11,17 +11,28 @@ from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 # Files whose tests take long and share nothing: xdist may hand out each test by itself. All other files, notebooks
 # above all (a cell needs the one before), stay whole on one process.
-ONE_BY_ONE = ("test_browser_notebooks.py", "test_batch.py", "test_exercises.py", "test_golden.py", "test_resume.py")
+ONE_BY_ONE = ("test_batch.py", "test_golden.py", "test_resume.py")
+TOGETHER = "tests/browser/"  # one JupyterLab and one Chromium serve all files of this folder
 
 
 class Scheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid):
+        if nodeid.startswith(TOGETHER):
+            return TOGETHER
         return nodeid if nodeid.partition("::")[0].endswith(ONE_BY_ONE) else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where nbval runs the notebooks, it solves their exercises, too."""
+    if getattr(config.option, "nbval_lax", False):
+        import solved_cells
+
+        items[:] = solved_cells.with_solutions(items)
 
 
 @pytest.fixture(autouse=True)

@@ -1,28 +1,11 @@
-"""Student copies hold no solution, and every solution solves its exercise."""
+"""Student copies hold no solution, solution copies hold it in the stub. That it solves: tests/solved_cells.py."""
 
 import pytest
-from toy_notebooks import exercise_cells, good_notebook, save
-from widget_notebooks import tried_in_a_browser
+from toy_notebooks import exercise_cells, good_notebook
 
 from covidseg.cli import main
 from covidseg.errors import UserError
-from covidseg.lessons import all_notebooks, exercises, is_lesson, read
-from covidseg.lessons.runner import run_notebook
-
-LESSONS = [path for path in all_notebooks() if is_lesson(path)]
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-def test_every_solution_is_correct(path, tmp_path):
-    if path.stem in tried_in_a_browser():
-        pytest.skip("tests/browser/test_browser_notebooks.py runs this one solved")
-    solved = exercises.solution_copy(read(path), path.stem)
-    outcome = run_notebook(save(solved, tmp_path, path.stem), tmp_path / "out", {"budget": "smoke"}, timeout=500)
-    assert outcome.status == "done", outcome.error
-    checks = [cell for cell in read(outcome.executed).cells if "check" in cell.metadata.get("tags", [])]
-    said = [cell.outputs[0].text.strip() for cell in checks]
-    assert said == [f"Exercise {n}: correct." for n in range(1, len(checks) + 1)] and len(said) >= 2
+from covidseg.lessons import exercises
 
 
 def test_a_student_copy_has_stubs_and_neither_solutions_nor_outputs():

@@ -1,8 +1,7 @@
-"""Which notebooks show a widget, and whether this machine has a browser to try it in."""
+"""Which notebooks show a widget, and the browser to try it in."""
 
 import os
 import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 from covidseg.lessons import read
@@ -23,8 +22,3 @@ def with_widgets() -> list[str]:
 def chromium() -> str | None:
     """The browser: what CHROMIUM names, else one on the path."""
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def tried_in_a_browser() -> list[str]:
-    """Names of the notebooks that tests/browser runs on this machine."""
-    return with_widgets() if chromium() and find_spec("playwright") else []

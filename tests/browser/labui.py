@@ -17,21 +17,32 @@ PICTURES_LOADED = """() => {
     const all = [...document.querySelectorAll('.covidseg-picture')];
     return all.length > 0 && all.every(e => e.complete && e.naturalWidth > 0);
 }"""
+PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 CONTROLS = ".widget-slider, .widget-dropdown, .widget-toggle-buttons, .widget-checkbox"
 
 
 def run_notebook(page, lab, name: str, seconds: float = 240) -> None:
     """Open a notebook of the server's folder, run all cells, wait until its pictures are there."""
-    _open(page, lab, name)
+    open_notebook(page, lab, name)
     notebook = nbformat.read(lab.root / name, as_version=4)
     cells = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator(".lm-Menu-item[data-command='runmenu:run-all']").click()
-    _wait_for_prompts(page, cells, seconds)
+    _wait_for_prompts(page, page.locator(".jp-CodeCell"), cells, seconds)
     page.wait_for_function(PICTURES_LOADED)
 
 
-def _open(page, lab, name):
+def run_cells(page, cells: list, seconds: float = 240) -> None:
+    """Run these cells one after the other, wait until their pictures are there."""
+    for cell in cells:
+        cell.locator(".jp-InputArea-prompt").click()
+        page.keyboard.press("Control+Enter")
+        _wait_for_prompts(page, cell, 1, seconds)
+    page.wait_for_function(PICTURES_LOADED)
+
+
+def open_notebook(page, lab, name: str) -> None:
+    """Open a notebook of the server's folder and wait for its kernel."""
     from playwright.sync_api import expect
 
     page.goto(f"{lab.base}/doc/tree/{name}?reset&token={lab.token}")
@@ -44,11 +55,11 @@ def _open(page, lab, name):
     assert not dialog.count(), dialog.first.inner_text()
 
 
-def _wait_for_prompts(page, cells, seconds):
+def _wait_for_prompts(page, within, cells, seconds):
     """Each cell that has run shows its number."""
     end = time.monotonic() + seconds
     while True:
-        prompts = page.locator(".jp-CodeCell .jp-InputArea-prompt").all_text_contents()
+        prompts = within.locator(".jp-InputArea-prompt").all_text_contents()
         assert not page.faults, page.faults[0]  # read after the prompts: a cell that raises has a number, too
         if sum(bool(re.fullmatch(r"\[\d+\]:", text.strip())) for text in prompts) >= cells:
             return
@@ -101,9 +112,9 @@ class Panel:
         return before, after
 
 
-def panels(page) -> list[Panel]:
-    """Every picture with controls in the page."""
-    return [Panel(page, locator) for locator in page.locator(".covidseg-panel").all()]
+def panels(page, within=None) -> list[Panel]:
+    """Every picture with controls in the page, or in a part of it."""
+    return [Panel(page, locator) for locator in (within or page).locator(".covidseg-panel").all()]
 
 
 def move(control) -> None:
@@ -128,16 +139,16 @@ def move(control) -> None:
         control.locator("input[type=checkbox]").click()
 
 
-def try_all_controls(page) -> list[list[str]]:
-    """Move every control once; returns their labels, panel by panel."""
+def try_all_controls(page, within=None) -> list[list[str]]:
+    """Move every control of the page, or of a part of it, once; returns their labels, panel by panel."""
     labels = []
-    for panel in panels(page):
+    for panel in panels(page, within):
         names = [name for name, _ in panel.controls()]
         for name in sorted(names, key=lambda name: name == "shown"):  # last: of a Grad-CAM there is less to choose
             before, after = panel.change(lambda panel=panel, name=name: move(panel.control(name)))
             assert before != after, f"moving {name!r} shows the same picture and caption"
             assert "Not drawn" not in after.caption, f"moving {name!r}: {after.caption}"
         labels.append(names)
-    everywhere = page.locator(CONTROLS).filter(visible=True).count()
-    assert everywhere == sum(len(p.controls()) for p in panels(page)), "a control belongs to no picture"
+    everywhere = (within or page).locator(CONTROLS).filter(visible=True).count()
+    assert everywhere == sum(len(p.controls()) for p in panels(page, within)), "a control belongs to no picture"
     return labels

@@ -46,8 +46,7 @@ def toy(new_page, lab):
 
 
 def write_notebook(path: Path, *sources: str) -> None:
-    notebook = new_notebook(cells=[new_code_cell(source.strip()) for source in sources])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(cells=[new_code_cell(source.strip()) for source in sources], metadata=labui.PYTHON)
     nbformat.write(notebook, path)
 
 

@@ -11,7 +11,6 @@ from functools import cache
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
-from symtable import symtable
 
 import torch
 from torch import nn
@@ -20,8 +19,6 @@ import covidseg
 from covidseg import papers, zoo
 from covidseg.data.datasets import data_set, list_datasets
 from covidseg.errors import UserError
-from covidseg.lesson import judge
-from covidseg.lessons import exercises, notebook_folder, read
 from covidseg.metrics import Scores, list_protocols
 from covidseg.nn import card, create_model, list_models, registry
 from covidseg.nn.layers import input_channels
@@ -52,15 +49,6 @@ def declared_recipes() -> list[tuple[str, Paper, object]]:
 
 def declared_tasks() -> list[tuple[str, Paper, str]]:
     return [(f"{paper.name}: {task}", paper, task) for paper in PAPERS for task in paper.tasks]
-
-
-def notebooks_with_checks() -> list[tuple[str, Path]]:
-    """Of papers: the notebooks whose exercises a paper's folder answers."""
-    found = []
-    for paper in PAPERS:
-        for file in sorted((papers.folder(paper.name) / "checks").glob("nb_*.py")):
-            found.append((f"{paper.name}: {file.stem}", notebook_folder() / f"{file.stem.removeprefix('nb_')}.ipynb"))
-    return found
 
 
 @cache
@@ -182,7 +170,7 @@ def awake(model: nn.Module) -> nn.Module:
     return model
 
 
-SIZES = {2: [(1, 1), (15, 15), (33, 33), (65, 47), (100, 100)], 3: [(1, 1, 1), (15, 15, 15), (33, 33, 17)]}
+SIZES = {2: [(1, 1), (15, 15), (65, 47), (100, 100)], 3: [(1, 1, 1), (15, 15, 15), (33, 33, 17)]}
 PAD = re.compile(r"pad (\d+(?: x \d+)+) to (\d+(?: x \d+)+)\.")
 
 
@@ -201,24 +189,19 @@ def size_is_answered_or_refused(name: str, model: nn.Module, size: tuple[int, ..
 
 
 def classes_and_channels_are_options(name: str) -> None:
-    """1 to 4 classes or one line that says which; one input channel and five."""
-    taken = 0
-    for classes in (1, 2, 3, 4):
-        try:
-            with torch.device("meta"):
-                model = create_model(name, num_classes=classes).eval()
-        except UserError as refusal:
-            assert "num_classes" in str(refusal) and "\n" not in str(refusal)
-            continue
-        assert model(input_of(name, model)).shape[1] == classes
-        taken += 1
-    assert taken
-    for channels in (1, 5):
+    """One class or three, of one input channel and of five, or one line that says which classes it takes."""
+    for classes, channels in ((1, 1), (3, 5)):
         with torch.device("meta"):
-            model = create_model(name, in_channels=channels).eval()
+            try:
+                model = create_model(name, num_classes=classes, in_channels=channels).eval()
+            except UserError as refusal:
+                assert "num_classes" in str(refusal) and "\n" not in str(refusal)
+                model = create_model(name, in_channels=channels).eval()
+                classes = None
             x = input_of(name, model)
-            assert x.shape[1] == channels
-            model(x)
+            answer = model(x)
+        assert x.shape[1] == channels
+        assert classes is None or answer.shape[1] == classes
 
 
 def answers_in_training(name: str, model: nn.Module) -> list[torch.Tensor]:
@@ -306,66 +289,6 @@ def drawn(paper: Paper) -> list[str]:
                 plt.close(figure)
             done.append(network)
     return done
-
-
-# ---------------------------------------------------------------------------------------------------- exercises
-
-
-def solutions_are_accepted(path: Path) -> int:
-    """Run what the solutions need of their notebook, and no more; how many were accepted."""
-    notebook = exercises.solution_copy(read(path), path.stem)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    accepted, before = 0, []
-    for cell, check in zip(code, [*code[1:], None], strict=True):
-        statements = ast.parse(cell.source).body
-        if "exercise" in cell.metadata.get("tags", []):
-            call = ast.parse(check.source).body[-1].value  # lesson.check(notebook, number, answer)
-            space: dict = {}
-            exec(_runnable([*_needed(before, [*statements, ast.Expr(call.args[2])]), *statements]), space)
-            value = eval(ast.unparse(call.args[2]), space)
-            said = judge(path.stem, call.args[1].value, value)
-            assert said == "", f"exercise {call.args[1].value}: {said}"
-            accepted += 1
-        before += statements
-    return accepted
-
-
-def _runnable(statements: list[ast.stmt]) -> str:
-    return "\n".join(map(ast.unparse, statements))
-
-
-def _needed(before: list[ast.stmt], solution: list[ast.stmt]) -> list[ast.stmt]:
-    """Those statements that, in their order, decide the names that a solution takes from its notebook."""
-    wanted, chosen = set().union(*map(_read, solution)), []
-    for statement in reversed(before):
-        if made := _made(statement) & wanted:
-            chosen.insert(0, statement)
-            if isinstance(statement, ast.Assign | ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-                wanted -= made  # else the name may have been there before
-            wanted |= _read(statement)
-    return chosen
-
-
-def _read(statement: ast.stmt) -> set[str]:
-    """Names that a statement takes from its module, also inside functions and comprehensions."""
-    return _of_tables(symtable(ast.unparse(statement), "<cell>", "exec"))
-
-
-def _of_tables(table) -> set[str]:
-    top = table.get_type() == "module"
-    own = {s.get_name() for s in table.get_symbols() if s.is_referenced() and (top or s.is_global())}
-    return own.union(*map(_of_tables, table.get_children()))
-
-
-def _made(statement: ast.stmt) -> set[str]:
-    """Names that a statement makes, or changes an item of."""
-    symbols = symtable(ast.unparse(statement), "<cell>", "exec").get_symbols()
-    items = [n for n in ast.walk(statement) if isinstance(n, ast.Subscript) and isinstance(n.ctx, ast.Store)]
-    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()} | set().union(*map(_read_value, items))
-
-
-def _read_value(item: ast.Subscript) -> set[str]:
-    return {item.value.id} if isinstance(item.value, ast.Name) else set()
 
 
 # ---------------------------------------------------------------------------- who may name whom in the source

@@ -202,15 +202,16 @@ def test_classes_and_input_channels_are_options(network):
 @torch.no_grad()
 def test_a_constant_input_has_a_finite_answer_the_same_each_time_and_after_loading(built):
     name, model = built
-    for value in (0.0, 1.0):
-        x = contract.input_of(name, model) + value
-        answer = model(x)
-        assert torch.isfinite(answer).all() and torch.equal(model(x), answer)
+    x = contract.input_of(name, model)
+    assert torch.isfinite(model(x)).all()
+    x = x + 1
+    answer = model(x)
+    assert torch.isfinite(answer).all() and torch.equal(model(x), answer)
     torch.manual_seed(1)
     other = contract.awake(create_model(name)).eval()
-    before = other(x)
+    assert any(not torch.equal(p, q) for p, q in zip(other.parameters(), model.parameters(), strict=True))
     other.load_state_dict(model.state_dict())
-    assert torch.equal(other(x), answer) and not torch.equal(before, answer)
+    assert torch.equal(other(x), answer)
 
 
 def test_gradients_reach_every_parameter_that_takes_part(built):
@@ -302,12 +303,6 @@ def test_a_papers_diagram_draws_its_networks(paper):
     if not paper.diagram:
         pytest.skip(f"{paper.name} has no diagram")
     assert contract.main_network(paper) in contract.drawn(paper)
-
-
-@each("path", contract.notebooks_with_checks())
-def test_a_papers_checks_accept_the_solutions_of_its_notebook(path, monkeypatch):
-    monkeypatch.setenv("COVIDSEG_BUDGET", "smoke")
-    assert contract.solutions_are_accepted(path) >= 2
 
 
 # ----------------------------------------------------------------------------------------- who may name whom
