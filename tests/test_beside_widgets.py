@@ -120,6 +120,7 @@ def test_where_no_kernel_runs_a_widget_is_its_picture():
     bundle = panel._repr_mimebundle_()
     assert b64decode(bundle["image/png"]) == panel.image.value and "run the notebook" in bundle["text/plain"]
     assert panel.image.tooltip == "side 3" and "application/vnd.jupyter.widget-view+json" in bundle
+    assert panel.image.get_state()["description"] == "", "a page shows no tooltip, and no image, without one"
 
 
 def test_the_picture_is_offered_as_a_file_until_it_changes():

@@ -6,7 +6,6 @@ from io import BytesIO
 
 import ipywidgets as W
 import numpy as np
-from traitlets import link
 
 from covidseg.errors import UserError
 from covidseg.show.widgets.panel import ImagePanel, png
@@ -37,7 +36,7 @@ class Beside(W.HBox):
                 follower = panel.controls[name]
                 if _offers(follower) != _offers(leader):
                     raise UserError(f"The panels offer not the same at {name!r}: give all of them the same cases.")
-                link((leader, "value"), (follower, "value"))
+                W.link((leader, "value"), (follower, "value"))
                 follower.layout.display = "none"
         for panel in panels:
             panel.layout.flex, panel.layout.width = "1 1 360px", "auto"

@@ -68,6 +68,13 @@ def interactive_image(render: Callable, /, **controls) -> "ImagePanel":
     return ImagePanel(render, controls)
 
 
+class Picture(W.Image):
+    """An image with a tooltip: of who has one the page wants a description, too, or it shows nothing."""
+
+    def get_state(self, *args, **kwargs):
+        return {"description": "", **super().get_state(*args, **kwargs)}
+
+
 class ImagePanel(W.HBox):
     """What `interactive_image` returns: ``.controls`` (name -> widget), ``.values``, ``.image``, ``.caption``.
 
@@ -78,7 +85,7 @@ class ImagePanel(W.HBox):
         starts = _defaults(render)
         self.controls = {name: make_control(name, spec, starts.get(name, _NONE)) for name, spec in controls.items()}
         self.render, self.error, self._adapting = render, None, False
-        self.image = W.Image(format="png", layout=W.Layout(max_width="100%", flex="0 0 auto", margin="0"))
+        self.image = Picture(format="png", layout=W.Layout(max_width="100%", flex="0 0 auto", margin="0"))
         self.caption = W.HTML(layout=W.Layout(width="auto"))
         self.image.add_class("covidseg-picture")
         self.caption.add_class("covidseg-caption")
