@@ -57,8 +57,8 @@ def _standing(table: Table, real: list[dict], reasons: dict[tuple, str]) -> Stan
 def label(row: Row) -> str:
     """The variant with its network in front, as far as there are both.
 
-    >>> label(Row("unet", "released", "", {})), label(Row("miniseg", "", "", {})), label(Row("", "U-Net", "", {}))
-    ('unet, released', 'miniseg', 'U-Net')
+    >>> label(Row("net", "wide", "", {})), label(Row("net", "", "", {})), label(Row("", "Net", "", {}))
+    ('net, wide', 'net', 'Net')
     """
     return ", ".join(filter(None, (row.model, row.variant)))
 
