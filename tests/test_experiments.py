@@ -17,7 +17,7 @@ from covidseg.runs import costs
 from covidseg.runs.costs import SCORING, START, Cost, estimate, in_time, total
 from covidseg.runs.record import load_record
 from covidseg.runs.trial import Trial, trial
-from covidseg.tables import command, compare, find_all_records, list_tables, load_table
+from covidseg.tables import command, compare, find_all_records, html, list_tables, load_table
 from covidseg.tables import text as show
 
 KINDS = ("ggo", "consolidation")
@@ -122,7 +122,34 @@ def test_ours_is_the_mean_over_runs_and_spread_their_standard_deviation():
     got = cell(compare(load_table("miniseg/table2"), records), "SB")
     assert got.ours == pytest.approx(68.75, abs=1e-4) and got.n == 2  # mIoU 60 and 77.5
     assert got.spread == pytest.approx(17.5 / math.sqrt(2), abs=1e-4)
-    assert got.difference == pytest.approx(68.75 - 75.78, abs=1e-4)
+    assert math.isnan(got.difference), "of a phantom and a patient none is taken"
+
+
+def test_a_difference_is_taken_on_the_papers_data_alone_and_of_pixels_on_pixels_of_its_size():
+    table, real = load_table("miniseg/table2"), {"data": "p1110", "budget": "paper"}
+    for side, subtracted in ((256, False), (512, True)):
+        recipe = {"name": "released", "epochs": 80, "val_size": side}
+        comparison = compare(table, [toy_record("SB", hit=3, recipe=recipe, **real)])
+        assert cell(comparison, "SB").difference == pytest.approx(60 - 75.78, abs=1e-4)
+        assert math.isnan(cell(comparison, "SB", "hd").difference) != subtracted
+        text = show.as_text(comparison)
+        said = "No difference of HD px is taken: scored at a side of 256 pixels, in the paper at 512."
+        assert (said in text) != subtracted and text.count("diff") == 5 + (not subtracted)
+    phantoms = show.as_text(compare(table, [toy_record("SB", hit=3)]))
+    assert "diff" not in phantoms.replace("no difference is taken", "")
+    private = compare(load_table("covidsegnet/table2-short"), [])
+    assert not private.same_data and "paper: private" in show.as_text(private)
+
+
+def test_the_table_of_a_notebook_keeps_each_number_on_one_line_and_says_the_data():
+    comparison = compare(load_table("miniseg/table2"), [toy_record("SB", hit=3)])
+    few = html.show_table(comparison, ("miou", "hd"))
+    page = few._repr_html_()
+    assert "60.00" in page and page.count(">phantom</th>") == 2 and page.count("<tr>") == 2 + 5
+    assert page.count("<td") == page.count('<td style="white-space:nowrap') and "<code>covidseg batch" in page
+    assert str(few) == show.as_text(few.comparison) and "SEN" not in page
+    with pytest.raises(UnknownName, match="Did you mean 'dsc'"):
+        html.show_table(comparison, ("dcs",))
 
 
 def test_one_run_has_no_spread_and_no_run_no_number():
@@ -213,7 +240,7 @@ def test_a_phantom_number_never_stands_without_the_word(form):
     header = text.splitlines()[:6] if form is not show.as_csv else []
     assert lines and all("phantom" in line or any("phantom" in head for head in header) for line in lines)
     if form is not show.as_csv:
-        columns = next(line for line in text.splitlines() if "paper" in line and "diff" in line)
+        columns = next(line for line in text.splitlines() if line.count("paper") == 5)
         assert columns.count("phantom") == 5  # one per metric
 
 
@@ -234,7 +261,7 @@ def test_the_text_names_runs_spread_difference_and_what_is_missing():
     comparison = compare(load_table("miniseg/table2"), records)
     text = show.as_text(comparison, [Cost(30.0, "measured on 1 run")] * len(comparison.missing))
     row = next(line for line in text.splitlines() if line.startswith("SB"))
-    assert row.split()[:6] == ["SB", "2/3", "75.78", "68.75", "±12.37", "-7.03"]
+    assert row.split()[:6] == ["SB", "2/3", "75.78", "68.75", "±12.37", "71.80"]
     assert "13 runs missing, 6 min one after the other (measured on 1 run):" in text
     assert "  SB: fold 1, seed 2" in text and "  MB: fold 1, seed 0 1 2" in text
     assert "`covidseg batch miniseg/table2 -p dataset=phantom -p budget=lesson` does them." in text
@@ -273,7 +300,7 @@ def test_csv_and_text_hold_the_same_numbers():
     comparison = compare(load_table("miniseg/table2"), [toy_record("SB", hit=3)])
     facts = {(row["row"], row["metric"]): row for row in csv.DictReader(show.as_csv(comparison).splitlines())}
     fact = facts["SB", "miou"]
-    assert (fact["paper"], fact["ours"], fact["difference"]) == ("75.78", "60.00", "-15.78")
+    assert (fact["paper"], fact["ours"], fact["difference"]) == ("75.78", "60.00", "")
     assert (fact["our data"], fact["runs"], fact["runs missing"]) == ("phantom", "1", "2")
 
 

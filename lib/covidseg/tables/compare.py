@@ -22,16 +22,21 @@ LESSON_FIRST = ("lesson", "paper", "smoke")  # a table of phantoms is a lesson
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the paper and ours. ``spread`` : sample standard deviation over the runs, nan below two."""
+    """One number of the paper and ours. ``spread`` : sample standard deviation over the runs, nan below two.
+
+    alike : both were measured on the same data and, for a distance in pixels, on pixels of the same size
+    """
 
     paper: float
     ours: float
     spread: float
     n: int
+    alike: bool = True
 
     @property
     def difference(self) -> float:
-        return self.ours - self.paper
+        """Ours minus the paper's; nan where the two were not measured alike."""
+        return self.ours - self.paper if self.alike else nan
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,22 @@ class Comparison:
         found = {json.dumps(_identity(record)): record for line in self.lines for record in line.records}
         return list(found.values())
 
+    @property
+    def same_data(self) -> bool:
+        """Do the paper's numbers and ours come from one data set?"""
+        return self.data == self.table.printed_on
+
+    @property
+    def other_pixels(self) -> list[str]:
+        """A line for each distance in pixels whose pixels are not the paper's."""
+        sides = sorted({_side(record) for record in self.records})
+        ours = " and ".join(map(str, sides))
+        return [
+            f"No difference of {m.label} is taken: scored at a side of {ours} pixels, in the paper at {m.side}."
+            for m in self.table.metrics
+            if m.side and sides not in ([], [m.side])
+        ]
+
     def facts(self) -> list[dict]:
         """One dict per row and metric, for CSV; undefined numbers are empty."""
         return [self._fact(line, metric) for line in self.lines for metric in self.table.metrics]
@@ -86,7 +107,7 @@ class Comparison:
             "row": line.row.variant,
             "metric": metric.column,
             **numbers,
-            "paper data": self.table.data,
+            "paper data": self.table.printed_on,
             "our data": self.data,
             "budget": self.budget,
             "changed": in_words(self.changed),
@@ -110,7 +131,7 @@ def compare(table: Table, records: list[dict], *, data=None, budget=None, select
     chosen = [record for record in records if choice.holds(record)]
     alike = _of_one_recipe(chosen)
     expected = [run | choice.changed for run in table.runs(choice.data, budget=choice.budget)]
-    lines = [_line(table, row, alike, expected, choice.selection) for row in table.rows]
+    lines = [_line(table, row, alike, expected, choice) for row in table.rows]
     older = len(alike) - len({_place(_identity(record)) for record in alike})
     others = Counter(_options(record) for record in records if not choice.holds(record))
     left_out = len(chosen) - len(alike)
@@ -170,20 +191,27 @@ def in_words(changed: dict) -> str:
     return " ".join(f"{name}={value}" for name, value in changed.items())
 
 
-def _line(table: Table, row: Row, records: list[dict], expected: list[dict], selection: str) -> Line:
+def _line(table: Table, row: Row, records: list[dict], expected: list[dict], choice: _Choice) -> Line:
     wanted = [run for run in expected if (run["model"], run["variant"]) == (row.model, row.variant)]
     newest = {_place(_identity(r)): r for r in records if (r["model"], r["variant"]) == (row.model, row.variant)}
     missing = [run for run in wanted if _place(run) not in newest]
     own = list(newest.values())
-    cells = {metric.column: _cell(table, row, metric, own, selection) for metric in table.metrics}
+    cells = {metric.column: _cell(table, row, metric, own, choice) for metric in table.metrics}
     return Line(row, cells, own, missing)
 
 
-def _cell(table: Table, row: Row, metric: Metric, records: list[dict], selection: str) -> Cell:
-    found = ([score(r, metric.score, protocol=p, selection=selection) for p in table.protocols] for r in records)
+def _cell(table: Table, row: Row, metric: Metric, records: list[dict], choice: _Choice) -> Cell:
+    found = ([score(r, metric.score, protocol=p, selection=choice.selection) for p in table.protocols] for r in records)
     values = [mean(parts) * metric.factor for parts in found if None not in parts]
     ours = mean(values) if values else nan
-    return Cell(_number(row.printed.get(metric.column)), ours, stdev(values) if len(values) > 1 else nan, len(values))
+    spread = stdev(values) if len(values) > 1 else nan
+    alike = choice.data == table.printed_on and (not metric.side or all(_side(r) == metric.side for r in records))
+    return Cell(_number(row.printed.get(metric.column)), ours, spread, len(values), alike)
+
+
+def _side(record: dict) -> int:
+    """Of the pictures that were scored, in pixels."""
+    return record["recipe"].get("val_size") or 0
 
 
 def _number(text: str | None) -> float:

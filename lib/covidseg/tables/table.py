@@ -15,7 +15,10 @@ from covidseg.fetch.catalog import data_file
 
 @dataclass(frozen=True)
 class Metric:
-    """A column of a paper's table: which score of ours it is, and in which unit and how exactly the paper prints it."""
+    """A column of a paper's table: which score of ours it is, and in which unit and how exactly the paper prints it.
+
+    side : of the paper's pictures, for a distance in pixels: at another side a pixel is another length
+    """
 
     column: str
     score: str
@@ -23,6 +26,7 @@ class Metric:
     factor: float = 1
     lower_is_better: bool = False
     digits: int = 2
+    side: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Table:
     """One table of one paper. ``data``, ``folds``, ``seeds``, ``protocols`` and ``selection`` are the paper's own.
 
     protocols : whose score a cell is; of several, as under "Average", the mean
+    printed_on : the data behind the paper's numbers; other than ``data`` where those are private
     held_out : the paper's "best" epoch was chosen on cases that were neither learned from nor scored
     unfilled : why its empty rows have no run; also : further sets on which a run of ours answers the same question
     """
@@ -61,6 +66,7 @@ class Table:
     selection: str
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
+    printed_on: str = ""
     held_out: bool = False
     unfilled: str = ""
     also: tuple[str, ...] = ()
@@ -119,6 +125,7 @@ def load_table(name: str) -> Table:
     protocols = own["protocol"] if isinstance(own["protocol"], list) else [own["protocol"]]
     more = {
         "protocols": tuple(protocols),
+        "printed_on": own.get("printed_on", own["data"]),
         "held_out": own.get("held_out", False),
         "unfilled": own.get("unfilled", ""),
         "also": tuple(own.get("also", ())),

@@ -9,7 +9,7 @@ from covidseg.tables.compare import Cell, Comparison, in_words
 from covidseg.tables.table import Row
 from covidseg.text import csv_text
 
-WARNING = "Phantoms are computed, not patients: compare the order of the rows, not the numbers."
+WARNING = "Phantoms are computed, not patients: compare the order of the rows, not the numbers; no difference is taken."
 
 
 def as_text(comparison: Comparison, costs: list[Cost] | None = None) -> str:
@@ -17,19 +17,28 @@ def as_text(comparison: Comparison, costs: list[Cost] | None = None) -> str:
 
     costs : of ``comparison.missing``, in that order
     """
-    groups = ["", "", *(text for m in comparison.table.metrics for text in (m.label, "", ""))]
-    heads = ["row", "runs", *("paper", comparison.data, "diff") * len(comparison.table.metrics)]
-    grid = [groups, heads, *(_cells(comparison, line) for line in comparison.lines)]
+    each = columns(comparison)
+    groups = ["", "", *(text for m in comparison.table.metrics for text in (m.label, *[""] * (len(each) - 1)))]
+    heads = ["row", "runs", *each * len(comparison.table.metrics)]
+    grid = [groups, heads, *(cells(comparison, line) for line in comparison.lines)]
     widths = [max(len(row[k]) for row in grid) for k in range(len(heads))]
-    table = ["  ".join(_padded(row, widths)).rstrip() for row in grid]
-    return "\n".join(
-        [*caption(comparison), "", *table, "", *_elsewhere(comparison), *_missing(comparison, costs or [])]
-    )
+    table = ["  ".join(_padded(row, widths, len(each))).rstrip() for row in grid]
+    return "\n".join([*caption(comparison), "", *table, "", *below(comparison, costs)])
 
 
-def _padded(row: list[str], widths: list[int]) -> list[str]:
-    """The first column to the left; a wider gap before each metric."""
-    gaps = [" " * 2 * (k > 1 and k % 3 == 2) for k in range(len(row))]
+def below(comparison: Comparison, costs: list[Cost] | None = None) -> list[str]:
+    """What stands below a table: where records of other runs are, and which runs are missing."""
+    return [*_elsewhere(comparison), *_missing(comparison, costs or [])]
+
+
+def columns(comparison: Comparison) -> list[str]:
+    """Heads of a metric's columns; ours bears the data's name: no number of a phantom passes for a patient's."""
+    return ["paper", comparison.data, *["diff"] * comparison.same_data]
+
+
+def _padded(row: list[str], widths: list[int], each: int) -> list[str]:
+    """The first column to the left; a wider gap before each metric of ``each`` columns."""
+    gaps = [" " * 2 * (k > 1 and (k - 2) % each == 0) for k in range(len(row))]
     return [
         f"{gap}{text:{'>' if k else '<'}{w}}" for k, (gap, text, w) in enumerate(zip(gaps, row, widths, strict=True))
     ]
@@ -42,15 +51,19 @@ def caption(comparison: Comparison) -> list[str]:
     theirs = HELD_OUT if table.held_out and table.selection == "best" else SELECTIONS[table.selection]
     lines = [
         f"{table.paper}, {table.title}",
-        f"paper: {table.data}, {_folds(table.folds)}, {theirs}",
+        f"paper: {table.printed_on}, {_folds(table.folds)}, {theirs}",
         f"ours: {comparison.data}, {comparison.budget} budget, mean of the runs, {'; or '.join(ours)}",
     ]
     if comparison.changed:
         lines.append(f"These runs depart from that budget: {in_words(comparison.changed)}.")
     if comparison.data in SYNTHETIC:
         lines.append(WARNING)
-    elif comparison.data != table.data:
-        lines.append(f"Other data than the paper's: {comparison.data} for {table.data}.")
+    elif not comparison.same_data:
+        lines.append(
+            f"Other data than the paper's ({comparison.data}, not {table.printed_on}): no difference is taken."
+        )
+    if comparison.same_data:
+        lines += comparison.other_pixels
     if said := yardstick(comparison.data):
         lines.append(said)
     versions = {version_of(record) for record in comparison.records}
@@ -73,7 +86,7 @@ def as_csv(comparison: Comparison) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """The table with its caption, for a README."""
     head = _head(comparison)
-    rows = [_cells(comparison, line) for line in comparison.lines]
+    rows = [cells(comparison, line) for line in comparison.lines]
     ruler = ["---", *["---:"] * (len(head) - 1)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in (head, ruler, *rows))
     return "  \n".join(caption(comparison)) + f"\n\n{table}"
@@ -97,16 +110,16 @@ def rows_as_markdown(title: str, rows: list[dict]) -> str:
 
 
 def _head(comparison: Comparison) -> list[str]:
-    """Every column of ours says the data, so that no number of a phantom passes for one of a patient."""
-    columns = [
-        text for m in comparison.table.metrics for text in (f"{m.label} paper", f"ours: {comparison.data}", "diff")
-    ]
-    return ["row", "runs", *columns]
+    paper, ours, *diff = columns(comparison)
+    heads = [text for m in comparison.table.metrics for text in (f"{m.label} {paper}", f"ours: {ours}", *diff)]
+    return ["row", "runs", *heads]
 
 
-def _cells(comparison: Comparison, line) -> list[str]:
+def cells(comparison: Comparison, line) -> list[str]:
+    """A row as texts: its name, its runs, then each metric's paper, ours and, on the paper's data, the difference."""
     runs = f"{len(line.records)}/{len(line.records) + len(line.missing)}"
-    numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column], m.digits)]
+    each = len(columns(comparison))
+    numbers = [text for m in comparison.table.metrics for text in _triple(line.cells[m.column], m.digits)[:each]]
     return [_name(comparison, line.row), runs, *numbers]
 
 
