@@ -82,6 +82,8 @@ def test_colour_vision_keeps_the_three_outcomes_apart():
             seen = np.array([eye @ (rgb(colour) / 255) ** 2.2 for colour in palette])
             gaps = np.linalg.norm(seen[:, None] - seen[None], axis=-1)[np.triu_indices(3, 1)]
             assert gaps.min() > 0.2
+            # a veil over a grey slice must not look grey: the largest channel leads the smallest by a third of it
+            assert all(np.ptp(colour) > colour.max() / 3 for colour in seen)
 
 
 def test_every_picture_returns_the_axes_it_was_given(ax):

@@ -16,7 +16,7 @@ from covidseg.data.transforms import LUNG, resize_image, to_grey
 HIT, MISS, FALSE_ALARM = "#56B4E9", "#F0E442", "#D55E00"
 OUTCOMES = {"hit": HIT, "missed": MISS, "false alarm": FALSE_ALARM}
 AS_PRINTED = {"hit": "#FF0000", "missed": "#00FF00", "false alarm": "#0000FF"}  # as the benchmark prints them
-CLASSES = {value: (CLASS_NAMES[value], colour) for value, colour in ((1, "#2FD6A8"), (2, "#E69F00"), (3, "#7B6FE8"))}
+CLASSES = {value: (CLASS_NAMES[value], colour) for value, colour in ((1, "#00C8FF"), (2, "#E69F00"), (3, "#7B6FE8"))}
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")  # lines and bars, in this order
 INK, QUIET, RULE = "#222222", "#6B7280", "#D8DBE0"  # text, secondary text, thin lines
 HEAT = "inferno"  # lightness rises with the value, also in grey
