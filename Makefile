@@ -34,8 +34,9 @@ lint: $(READY)  ## check the style of all code, notebooks included, and the type
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lab: $(READY)  ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+lab: $(READY)  ## open your copies of the notebooks in JupyterLab: mine/, made once, never overwritten, ignored by git
+	$(BIN)/covidseg notebooks copy -o mine
+	$(BIN)/jupyter lab mine/00_start_here.ipynb
 
 refresh: $(READY)  ## execute the notebooks in the lesson budget, in place, and rewrite the README's table
 	$(BIN)/covidseg notebooks refresh

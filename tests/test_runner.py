@@ -15,7 +15,7 @@ import psutil
 import pytest
 from nbformat.v4 import new_output
 from PIL import Image
-from toy_notebooks import code_notebook, good_notebook, save
+from toy_notebooks import code_notebook, good_notebook, save, stream
 
 from covidseg import create_model
 from covidseg.cli import main
@@ -231,6 +231,16 @@ def test_a_page_says_widget_instead_of_a_long_repr(tmp_path):
     notebook.cells[-1].outputs = [new_output("display_data", data=data)]
     text = page.notebook_html(save(notebook, tmp_path))
     assert "it moves in JupyterLab" in text and "children=" not in text
+
+
+def test_a_page_of_a_smoke_run_says_what_only_a_lesson_run_shows(tmp_path):
+    for budget, told in (("smoke", True), ("lesson", False)):
+        notebook = code_notebook("lesson.start()")
+        notebook.cells[-1].outputs = [stream(f"20_toy: {budget} budget, seed 0, on cpu.\n")]
+        path = save(notebook, tmp_path)
+        assert ("The text speaks of" in page.notebook_html(path)) == told
+        outcome = Outcome("20_toy", "done", 1.0, {}, "", path)
+        assert ("The text speaks of" in page.index_html([outcome], "T")) == told
 
 
 def test_latest_follows_the_newest_run(tmp_path):

@@ -1,4 +1,4 @@
-"""``covidseg notebooks``: run, refresh, table."""
+"""``covidseg notebooks``: run, refresh, table, copy."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("refresh")(refresh)
     group.command("table")(table)
+    group.command("copy")(copy)
     app.add_typer(group, name="notebooks", help="Run the notebooks without a browser; refresh their outputs.")
 
 
@@ -58,11 +59,9 @@ def refresh(names: Names = None, timeout: Timeout = 1800) -> None:
 
 
 def table(
-    check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; exit 1 if the README is out of date.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if one is out of date.")] = False,
 ) -> None:
-    """Write the README's table of notebooks from the notebooks' own metadata.
+    """Write the README's table of notebooks, and the links at the end of each, from the notebooks' own metadata.
 
     \b
     Example:
@@ -72,3 +71,17 @@ def table(
 
     if not command.table(check):
         raise typer.Exit(1)
+
+
+def copy(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of your copies.")] = Path("mine"),
+) -> None:
+    """Copy the notebooks into a folder of your own, so that the kit's stay as they are. Yours are never overwritten.
+
+    \b
+    Example:
+      covidseg notebooks copy -o mine
+    """
+    from covidseg.lessons import command
+
+    command.copy(output)

@@ -3,9 +3,9 @@
 from datetime import datetime
 from pathlib import Path
 
-from covidseg.files import new_folder, write_text
+from covidseg.files import make_folder, new_folder, write_text
 from covidseg.lesson import choose_budget, in_words
-from covidseg.lessons import notebook_folder, page, resolve, schema
+from covidseg.lessons import links, notebook_folder, page, resolve, schema
 from covidseg.lessons import refresh as refreshing
 from covidseg.lessons import table as tables
 from covidseg.lessons.runner import Outcome, run_notebooks
@@ -66,7 +66,7 @@ def refresh(names, *, timeout: float) -> bool:
 
 
 def table(check: bool) -> bool:
-    """Write the README's table, or only compare it; False if it was out of date and may not be written."""
+    """Write the README's table and the notebooks' links, or only compare; False if one was old and is so still."""
     readme = tables.readme()
     old = readme.read_text(encoding="utf-8")
     new = tables.update(old, tables.table())
@@ -78,7 +78,31 @@ def table(check: bool) -> bool:
     else:
         write_text(readme, new)
         say("The README's table of notebooks is written.")
-    return True
+    return _links(check)
+
+
+def _links(check: bool) -> bool:
+    """The same for the links at the end of each notebook."""
+    for path in (stale := links.update(check=check)):
+        say(f"The links of {path.stem} are {'out of date; run `covidseg notebooks table`' if check else 'written'}.")
+    return not (check and stale)
+
+
+def copy(folder: Path) -> Path:
+    """Copy every notebook into ``folder`` that is not there yet; a copy that is there stays as it is.
+
+    Say how many are new, and of which a newer one is in the kit. Returns the first copy.
+    """
+    make_folder(folder)
+    sources = resolve([])
+    new = [source for source in sources if not (folder / source.name).exists()]
+    for source in new:
+        write_text(folder / source.name, source.read_text(encoding="utf-8"))
+    older = [s.stem for s in sources if s.stat().st_mtime > (folder / s.name).stat().st_mtime and s not in new]
+    say(f"{_nearby(folder)}: {len(new)} notebooks copied, {len(sources) - len(new)} of yours kept.")
+    if older:
+        say(f"The kit's own is newer of: {', '.join(older)}. To get one, rename your copy and do this again.")
+    return folder / sources[0].name
 
 
 def _short(value) -> bool:

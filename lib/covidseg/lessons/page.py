@@ -9,9 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from covidseg import __version__
+from covidseg.errors import UserError
 from covidseg.files import write_text
 from covidseg.lesson import in_words
-from covidseg.lessons import read
+from covidseg.lessons import links, read
 from covidseg.lessons.face import Face, face_of
 from covidseg.lessons.runner import Outcome
 
@@ -31,6 +32,10 @@ SYNONYMS = {
     r"\lvert": "|",
     r"\rvert": "|",
 }
+SMOKE = (
+    "A run in the smoke budget shows that every cell runs, with little data and next to no training. The text speaks "
+    "of the lesson budget: its figures and numbers stand in the notebooks as committed; `make lab` opens them."
+)
 NO_REQUESTS = (
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; font-src data:; '
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">"
@@ -62,6 +67,8 @@ def index_html(outcomes: list[Outcome], title: str) -> str:
     done = sum(outcome.status == "done" for outcome in outcomes)
     total = sum(outcome.seconds for outcome in outcomes)
     says = f"{done} of {len(outcomes)} notebooks ran to their end, {total:.0f} s together;"
+    if any(outcome.executed and _ran_smoke(outcome.executed) for outcome in outcomes):
+        says = f"{SMOKE.replace('`', '')} {says}"
     rows = [asdict(outcome) | _on_card(outcome) for outcome in outcomes]
     return _render(CARDS, title=title, says=says, rows=rows)
 
@@ -73,6 +80,13 @@ def _on_card(outcome: Outcome) -> dict:
     shown = face_of(outcome.executed) if outcome.executed else Face(outcome.name, outcome.name)
     short = [(name, value) for name, value in facts if len(value) <= LONGEST]
     return {"page": _address(outcome), "face": shown, "facts": short[:ON_A_CARD]}
+
+
+def _ran_smoke(executed: Path) -> bool:
+    try:
+        return is_smoke(read(executed))
+    except UserError:  # a damaged file: its own line of the table says so
+        return False
 
 
 def _address(outcome: Outcome) -> str:
@@ -99,18 +113,29 @@ def _render(template: Path, **about) -> str:
     return words.render(about, version=__version__, no_requests=NO_REQUESTS, good=GOOD)
 
 
+def is_smoke(notebook) -> bool:
+    """Does an executed notebook say that it ran in the smoke budget? `lesson.start` prints that at the top."""
+    said = [output.get("text", "") for cell in notebook.cells[:5] for output in cell.get("outputs", [])]
+    return any(": smoke budget, seed" in text for text in said)
+
+
 def notebook_html(path: Path) -> str:
     """An executed notebook as one HTML file that makes no request: formulas drawn, no script from elsewhere."""
     from nbconvert import HTMLExporter
+    from nbformat.v4 import new_markdown_cell
 
     exporter = HTMLExporter(embed_images=True)
     for url in ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url", "mermaid_layout_elk_js_url"):
         setattr(exporter, url, "")
     exporter.widget_renderer_url = exporter.jupyter_widgets_base_url = ""
     notebook = read(path)
+    if is_smoke(notebook):
+        notebook.cells.insert(1, new_markdown_cell(f"> {SMOKE}"))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = draw_formulas(cell.source)
+            if links.TAG in cell.metadata.get("tags", []):
+                cell.source = links.for_a_page(cell.source)
         for output in cell.get("outputs", []):
             if WIDGET in output.get("data", {}):  # its text is a long repr of no use to a reader
                 picture = output.data.get("image/png")
