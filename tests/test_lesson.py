@@ -12,6 +12,7 @@ import torch
 from covidseg import lesson
 from covidseg.device import choose_device
 from covidseg.errors import UnknownName, UserError
+from covidseg.lessons import answers
 from covidseg.progress import progress
 
 
@@ -151,16 +152,41 @@ def exit_now(_):
     sys.exit(3)
 
 
-@pytest.mark.parametrize("answer", ["text", [], np.nan, object(), lambda: 1 / 0, exit_now, np.zeros((0, 3)), torch])
-def test_check_never_raises_on_an_odd_answer(capsys, checks, answer):
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("text", "The task asks for a function; your answer is a text."),
+        ([], "The task asks for a function; your answer is a list."),
+        (np.nan, "The task asks for a function; your answer is a number."),
+        (np.zeros((0, 3)), "The task asks for a function; your answer is an array of shape (0, 3)."),
+        (torch, "The task asks for a function; your answer is a thing of type module."),
+        (lambda: 1 / 0, "Your function cannot be called as the task says (TypeError: "),
+        (lambda x: 1 / 0, " of your cell with ZeroDivisionError: division by zero."),
+        (lambda x: nothing_of_this_name, " of your cell with NameError: name 'nothing_of_this_name' is not defined."),  # noqa: F821
+        (exit_now, " of your cell with SystemExit: 3."),
+        (lambda x: "text", "The check could not use your answer (TypeError)"),
+    ],
+)
+def test_check_never_raises_on_an_odd_answer_and_tells_a_students_error_as_theirs(capsys, checks, answer, says):
     checks(_1=lambda a: "" if a(1) + 1 > 2 else "Too small.")
-    assert verdict(capsys, answer).startswith("Exercise 1: not yet. The check could not use your answer")
+    line = verdict(capsys, answer)
+    assert line.startswith("Exercise 1: not yet. ") and says in line
 
 
 @pytest.mark.parametrize("odd", [None, True, 3])
 def test_a_check_that_gives_no_sentence_is_reported_not_passed(capsys, checks, odd):
     checks(_1=lambda answer: odd)
     assert "please report it" in verdict(capsys, 42)
+
+
+def test_an_answer_that_is_no_number_is_told_so(capsys, checks):
+    checks(_1=lambda answer: "" if answers.number(answer) == 7 else "Seven.", _2=lambda a: str(answers.numbers(a, 2)))
+    for seven in (7, 7.0, np.float32(7), np.int8(7), torch.tensor(7), torch.tensor([7.0]), np.array([[7]])):
+        assert verdict(capsys, seven) == "Exercise 1: correct."
+    for odd in (np.nan, np.inf, "7", True, [7, 7], 7 + 1j, np.array(["7"]), torch.zeros(2), {}):
+        assert "number is asked for, not" in verdict(capsys, odd)
+    for odd in ((1,), (1, 2, 3), (1, np.nan), "12", {1, 2}, 12, [None, 1], torch.zeros(3)):
+        assert "asked for" in verdict(capsys, odd, exercise=2) or "returns nothing" in verdict(capsys, odd, exercise=2)
 
 
 def test_a_missing_check_is_reported_not_raised(capsys, checks):

@@ -261,12 +261,8 @@ STEPS = [
     (lambda *a: learned(*a)[::-1], "steps; you say"),
     (lambda *a: (4800, 1.0), "pixels are seen"),
     (lambda *a: (4800, 508_559_360 * 80 / 80), "pixels are seen"),
-    (lambda *a: (np.nan, np.nan), "missing"),
-    (lambda *a: None, "nothing yet"),
-    (lambda *a: learned(*a)[0], "shape ()"),
     (lambda *a: (learned(*a)[0] + 1, learned(*a)[1]), "steps; you say"),
     (lambda n, b, e, s: learned(n, b, 80, s), "steps; you say"),
-    (lambda *a: "4800 steps", "Return 2 numbers"),
 ]
 
 
@@ -290,9 +286,6 @@ MEANS = [
     (lambda d, f: (d.mean(), d.mean()), "weighs the same"),
     (lambda d, f: (np.median(d), folds_mean(d, f)), "you say"),
     (lambda d, f: (0.757, 0.762), "you say"),
-    (lambda d, f: (d.mean(), np.nan), "missing"),
-    (lambda d, f: None, "nothing yet"),
-    (lambda d, f: d.mean(), "shape ()"),
     (lambda d, f: (d.mean(), np.mean([d[f == k].mean() for k in range(1, 6) if (f == k).sum() > 2] or [0])), "you say"),
     (lambda d, f: (d.mean(), folds_mean(d, np.sort(f))), "you say"),
     (lambda d, f: (d.sum() / (len(d) - 0.5), folds_mean(d, f)), "you say"),
@@ -332,9 +325,6 @@ INTERVALS = [
     (lambda a, b, d, r: interval(a, b, d, r)[::-1], "you give"),
     (lambda a, b, d, r: interval(a, b, d, r) * 100, "you give"),
     (lambda a, b, d, r: (0.0125, 0.0285), "you give"),
-    (lambda a, b, d, r: (np.nan, np.nan), "missing"),
-    (lambda a, b, d, r: None, "nothing yet"),
-    (lambda a, b, d, r: (a - b).mean(), "shape ()"),
     (lambda a, b, d, r: interval(a, np.zeros_like(b), d, r), "you give"),
     (lambda a, b, d, r: ((a - b).min(), (a - b).max()), " "),
     (lambda a, b, d, r: interval(a, b, d, r) + 0.02, "you give"),

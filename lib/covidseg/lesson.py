@@ -13,6 +13,7 @@ from covidseg.checkout import find_checkout
 from covidseg.device import choose_device
 from covidseg.errors import UserError, unknown_name
 from covidseg.files import write_json
+from covidseg.lessons.answers import Asked, NotYet, kind
 from covidseg.repeatable import set_seed, set_threads
 from covidseg.text import plain
 
@@ -134,8 +135,12 @@ def judge(notebook: str, exercise: int, answer) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd answer may make numpy warn; the sentence is enough
-            complaint = function(answer)
-    except (Exception, SystemExit) as error:  # a student's function may do anything when called
+            complaint = function(Asked(answer) if callable(answer) else answer)
+    except NotYet as sentence:
+        return str(sentence)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, TypeError) and "not callable" in str(error) and not callable(answer):
+            return f"The task asks for a function; your answer is {kind(answer)}."
         return f"The check could not use your answer ({type(error).__name__}): is it the kind the task asks for?"
     if not isinstance(complaint, str):
         return f"This exercise's check answered {type(complaint).__name__} instead of a sentence; please report it."

@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.data.splits import paper_folds, patient_of, volume_of
+from covidseg.lessons.answers import MISSING, array, kind
 from covidseg.lessons.quiz import Choice, Question
 from covidseg.scans.upright import axes_from_code
 
@@ -10,7 +11,7 @@ from covidseg.scans.upright import axes_from_code
 def _window(answer):
     for level, width in ((-500, 1500), (40, 400)):
         hu = np.array([[-3000.0, level - width / 2, level, level + width / 2, 3000.0], np.linspace(-1300, 700, 5)])
-        grey = np.asarray(answer(hu.copy(), level, width))
+        grey = array(answer(hu.copy(), level, width))
         expected = np.rint(255 * np.clip((hu - (level - width / 2)) / width, 0, 1))
         if grey.shape != hu.shape:
             return f"It returns shape {grey.shape} for an input of shape {hu.shape}."
@@ -24,18 +25,21 @@ def _window(answer):
 
 
 def _upright(answer):
-    array = np.arange(3 * 4 * 5).reshape(3, 4, 5)
-    expected = axes_from_code("RSA").upright(array)
-    turned = np.asarray(answer(array.copy()))
-    if turned.shape != expected.shape:
-        return (
-            f"(3, 4, 5) became {turned.shape}, not {expected.shape}: put anterior first, right second, superior last."
-        )
-    if not np.array_equal(turned, expected):
-        flips = [name for axis, name in enumerate(("rows", "columns", "slices")) if _only_flip(turned, expected, axis)]
-        return (
-            f"The axes are in place, but the {flips[0]} run backwards." if flips else "At least two axes run backwards."
-        )
+    for shape in ((3, 4, 5), (4, 4, 4)):  # equal sides: no shape gives an axis away
+        array_ = np.arange(np.prod(shape)).reshape(shape)
+        expected = axes_from_code("RSA").upright(array_)
+        turned = array(answer(array_.copy()))
+        if turned.shape != expected.shape:
+            return (
+                f"{shape} became {turned.shape}, not {expected.shape}: put anterior first, right second, superior last."
+            )
+        if not np.array_equal(turned, expected):
+            flips = [n for axis, n in enumerate(("rows", "columns", "slices")) if _only_flip(turned, expected, axis)]
+            return (
+                f"The axes are in place, but the {flips[0]} run backwards."
+                if flips
+                else "At least two axes run backwards or stand in each other's place."
+            )
     return ""
 
 
@@ -44,9 +48,22 @@ def _only_flip(turned, expected, axis) -> bool:
 
 
 def _split(answer):
-    ids = [i for fold in paper_folds("p20").values() for i in fold[::4]]
-    np.random.default_rng(0).shuffle(ids)
-    train, test = (list(part) for part in answer(list(ids)))
+    for seed in (0, 1):
+        ids = [i for fold in paper_folds("p20").values() for i in fold[seed::4]]
+        np.random.default_rng(seed).shuffle(ids)
+        if said := _parts(answer(list(ids)), ids):
+            return said
+    return ""
+
+
+def _parts(given, ids) -> str:
+    if given is None:
+        return MISSING
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        return f"Return two lists, for training and for the test; you return {kind(given)}."
+    if not all(isinstance(part, list | tuple | set | np.ndarray) for part in given):
+        return "Both parts must be lists of ids."
+    train, test = ([str(i) for i in part] for part in given)
     if sorted(train + test) != sorted(ids):
         return "Every id must be in exactly one of the two lists."
     people = [{patient_of("p20", volume_of(i)) for i in part} for part in (train, test)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from covidseg.lessons.answers import array, kind, number, numbers
 from covidseg.lessons.quiz import Choice, Question
 from covidseg.metrics import dice, hausdorff
 
@@ -9,7 +10,7 @@ DSC, MIOU = 0.7591, 0.8215  # printed for COVID-19-CT100, see the notebook
 
 
 def _one_table(answer):
-    lesion, background = map(float, answer)
+    lesion, background = numbers(answer, 2)
     right = DSC / (2 - DSC)
     if abs(lesion - DSC) < 1e-9:
         return "The first number is the Dice itself; solve Dice = 2 IoU / (1 + IoU) for IoU."
@@ -21,25 +22,34 @@ def _one_table(answer):
 
 
 def _fair_distance(answer):
-    nothing, left, right = np.zeros((3, 30, 40), bool)
-    left[10:20, 5:15], right[10:20, 9:19] = True, True
-    spacing, diagonal = (2.0, 0.5), float(np.hypot(60, 20))
-    for what, pred, truth, expected in (
-        ("two overlapping masks", left, right, 2.0),
-        ("an empty prediction", nothing, right, diagonal),
-        ("an empty truth", left, nothing, diagonal),
-        ("two empty masks", nothing, nothing, 0.0),
-    ):
-        value = float(answer(pred.copy(), truth.copy(), spacing))
-        if not abs(value - expected) < 0.01 * max(expected, 1):
-            return f"For {what} (30 x 40 pixels of 2 x 0.5 mm) it gives {value:.2f} mm, not {expected:.2f} mm."
+    for shape, spacing in (((30, 40), (2.0, 0.5)), ((36, 25), (0.7, 0.8))):
+        nothing, left, right = np.zeros((3, *shape), bool)
+        left[10:20, 5:15], right[10:20, 9:19] = (
+            np.tri(10),
+            np.tri(10).T,
+        )  # triangles: the boxes around them lie elsewhere
+        diagonal = float(np.hypot(shape[0] * spacing[0], shape[1] * spacing[1]))
+        for what, pred, truth, expected in (
+            ("two overlapping masks", left, right, hausdorff(left, right, spacing=spacing)),
+            ("the same masks the other way round", right, left, hausdorff(left, right, spacing=spacing)),
+            ("an empty prediction", nothing, right, diagonal),
+            ("an empty truth", left, nothing, diagonal),
+            ("two empty masks", nothing, nothing, 0.0),
+        ):
+            value = number(answer(pred.copy(), truth.copy(), spacing))
+            if not abs(value - expected) < 0.01 * max(expected, 1):
+                pixels = f"{shape[0]} x {shape[1]} pixels of {spacing[0]:g} x {spacing[1]:g} mm"
+                return f"For {what} ({pixels}) it gives {value:.2f} mm, not {expected:.2f} mm."
     return ""
 
 
 def _disagree(answer):
-    truth, first, second = (np.asarray(mask) for mask in answer)
-    if {truth.shape, first.shape, second.shape} != {(32, 32)}:
-        return "All three masks must have 32 x 32 pixels."
+    if not isinstance(answer, list | tuple | np.ndarray) or len(answer) != 3:
+        return f"Give three masks: (truth, first, second); your answer is {kind(answer)}."
+    truth, first, second = (array(mask, (32, 32)) for mask in answer)
+    if any(not np.isin(mask, (0, 1)).all() for mask in (truth, first, second)):
+        return "A mask holds 0 and 1, or False and True, and nothing else."
+    truth, first, second = (mask.astype(bool) for mask in (truth, first, second))
     if not (truth.any() and first.any() and second.any()):
         return "None of the masks may be empty."
     gain = dice(first, truth) - dice(second, truth)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from covidseg.lessons.answers import MISSING, kind, named, near, number, numbers, yes_or_no
+
 # ------------------------------------------------------------------------------------- 1: how much of each lung
 
 
@@ -13,11 +15,8 @@ def share_of_each_lung(answer) -> str:
         if trial == 1:
             mask[lung == 1] = 0
         right = [float(np.mean(mask[lung == side] > 0)) for side in (1, 2)]
-        given = answer(mask.copy(), lung.copy())
-        if not isinstance(given, list | tuple | np.ndarray) or len(given) != 2:
-            return "Return two numbers: the share of the right lung, then of the left."
-        found = [float(value) for value in given]
-        if np.allclose(found, right, atol=1e-6):
+        found = numbers(answer(mask.copy(), lung.copy()), 2).tolist()
+        if np.allclose(found, right, rtol=0, atol=6e-4):
             continue
         return _slip_of_share(found, right, mask > 0, mask, lung)
     return ""
@@ -96,12 +95,10 @@ def _pairs():
 
 def lies_on_the_grid(answer) -> str:
     for name, there, scan, shape, mask in _pairs():
-        said = answer(SHAPE, scan.copy(), shape, mask.copy())
-        if not isinstance(said, bool | np.bool_):
-            return "Return True or False."
-        if bool(said) != there:
+        said = yes_or_no(answer(SHAPE, scan.copy(), shape, mask.copy()))
+        if said != there:
             verdict = "does lie on the grid, voxel for voxel" if there else "does not lie on the grid"
-            return f"Think of {name}: it {verdict}; your function says {bool(said)}."
+            return f"Think of {name}: it {verdict}; your function says {said}."
     return ""
 
 
@@ -112,7 +109,12 @@ def patients_to_folds(answer) -> str:
     rng = np.random.default_rng(7)
     for n, count in ((6, 3), (5, 5), (9, 2), (12, 4), (30, 5)):
         slices = {f"patient {k}": int(v) for k, v in enumerate(rng.integers(1, 60, n))}
-        folds = [list(fold) for fold in answer(dict(slices), count)]
+        given = answer(dict(slices), count)
+        if given is None:
+            return MISSING
+        if not isinstance(given, list | tuple) or not all(isinstance(fold, list | tuple | set) for fold in given):
+            return f"A list of lists of patients is asked for, not {kind(given)} of other things."
+        folds = [list(fold) for fold in given]
         if len(folds) != count:
             return f"{n} patients in {count} folds: you return {len(folds)} folds."
         dealt = [patient for fold in folds for patient in fold]
@@ -139,4 +141,30 @@ def _not_whole(dealt: list, slices: dict) -> str:
     return f"{lost[0]!r} is in no fold." if lost else ""
 
 
-CHECKS = {1: share_of_each_lung, 2: lies_on_the_grid, 3: patients_to_folds}
+# ------------------------------------------------------------------------------------- 4: millilitres
+
+
+def millilitres(answer) -> str:
+    rng = np.random.default_rng(5)
+    swapped = _turned(BASE, SHAPE, (2, 0, 1), (False, True, False))[1]
+    for name, affine in (("a straight scan", BASE), ("an oblique scan", _oblique()), ("swapped axes", swapped)):
+        mask = rng.choice([0, 1, 2], SHAPE, p=[0.5, 0.3, 0.2]).astype(np.uint8)
+        voxel = abs(np.linalg.det(affine[:3, :3]))  # mm^3
+        true, given = float((mask > 0).sum() * voxel / 1000), number(answer(mask.copy(), affine.copy()))
+        if near(given, true, 2):
+            continue
+        slips = {
+            1000 * true: "That is in cubic millimetres; a millilitre has a thousand.",
+            -true: "A volume is not below 0: an axis may run backwards.",
+            float((mask > 0).sum()): "Those are voxels; each has a size.",
+            float(mask.sum() * voxel / 1000): "Class 2 counts as one voxel, not as two: is it marked or not?",
+            float((mask == 1).sum() * voxel / 1000): "Class 2, consolidation, is infection too.",
+            float((mask > 0).sum() * abs(np.prod(np.diag(affine)[:3])) / 1000): (
+                f"For {name} the steps do not stand on the diagonal: what is the volume between three vectors?"
+            ),
+        }
+        return named(given, slips, 2) or f"For {name} it is {true:.3f} ml, not {given:.3f}."
+    return ""
+
+
+CHECKS = {1: share_of_each_lung, 2: lies_on_the_grid, 3: patients_to_folds, 4: millilitres}

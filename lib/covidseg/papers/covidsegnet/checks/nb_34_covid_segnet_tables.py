@@ -3,6 +3,10 @@
 from collections import defaultdict
 
 import numpy as np
+from scipy import ndimage
+
+from covidseg.lessons.answers import named, near, number, numbers
+from covidseg.metrics import dice, surface_dice
 
 # ------------------------------------------------------------------------------------------ 1: what two means allow
 
@@ -10,12 +14,8 @@ import numpy as np
 def dice_allowed(answer) -> str:
     for sen, prec in ((0.986, 0.983), (0.719, 0.597), (0.3, 0.4), (0.9, 0.5)):
         low, high = max(0.0, sen + prec - 1), 2 * sen * prec / (sen + prec)
-        given = answer(sen, prec)
-        if given is None:
-            return "The function returns nothing yet."
-        if np.shape(given) != (2,):
-            return f"Return two numbers, the lowest and the highest mean Dice; the answer has shape {np.shape(given)}."
-        if np.allclose(given, (low, high), atol=1e-9):
+        given = numbers(answer(sen, prec), 2)
+        if np.allclose(given, (low, high), rtol=0, atol=6e-4):
             continue
         said = _slip(tuple(float(v) for v in given), sen, prec, low, high)
         yours = f"For Sen {sen}, Prec {prec} you give {given[0]:.3f} to {given[1]:.3f}"
@@ -24,19 +24,19 @@ def dice_allowed(answer) -> str:
 
 
 def _slip(given: tuple[float, float], sen: float, prec: float, low: float, high: float) -> str:
-    if np.allclose(given, (high, low), atol=1e-9):
+    if np.allclose(given, (high, low), rtol=0, atol=6e-4):
         return "The lowest comes first."
-    if abs(given[0] - (sen + prec - 1)) < 1e-9 > abs(given[1] - high) and low == 0:
+    if abs(given[0] - (sen + prec - 1)) < 6e-4 > abs(given[1] - high) and low == 0:
         return f"For Sen {sen}, Prec {prec} the bound is below 0, and no Dice is: 0 then."
-    if abs(given[1] - (sen + prec) / 2) < 1e-9:
+    if abs(given[1] - (sen + prec) / 2) < 6e-4:
         return "That is the arithmetic mean. Dice is the harmonic one, which is smaller, and concave (Jensen)."
-    if abs(given[1] - max(sen, prec)) < 1e-9 or abs(given[1] - 1) < 1e-9:
+    if abs(given[1] - max(sen, prec)) < 6e-4 or abs(given[1] - 1) < 6e-4:
         return "No case's Dice exceeds the harmonic mean of its Sen and Prec; what follows for the means?"
-    if abs(given[1] - min(sen, prec)) < 1e-9:
+    if abs(given[1] - min(sen, prec)) < 6e-4:
         return "Dice lies between Sen and Prec, so it may exceed the smaller of the two."
-    if abs(given[0] - high) < 1e-9 or abs(given[0] - min(sen, prec)) < 1e-9:
+    if abs(given[0] - high) < 6e-4 or abs(given[0] - min(sen, prec)) < 6e-4:
         return "One case may have all the sensitivity, another all the precision: both have Dice 0. How low can it get?"
-    if abs(given[0] - sen * prec) < 1e-9:
+    if abs(given[0] - sen * prec) < 6e-4:
         return "The product is what independent cases would give; cases may conspire. What does (1-S)(1-P) >= 0 say?"
     if given[0] == 0 < low:
         return f"With Sen {sen} and Prec {prec} not every case can be bad: what does (1-S)(1-P) >= 0 say of one case?"
@@ -56,12 +56,12 @@ def external_dice(answer) -> str:
         rng.shuffle(scored)
         scored = [(str(who), float(value)) for who, value in scored]
         given = answer(set(taught), list(scored))
-        if given is None:
-            return "The function returns nothing yet."
-        true = _mean_of_people(scored, taught)
-        if abs(float(given) - true) < 1e-9:
+        if np.isscalar(given) and given != given:
+            return "A slice without a value has none: leave it out, or the mean is not a number."
+        given, true = number(given), _mean_of_people(scored, taught)
+        if abs(given - true) < 6e-4:
             continue
-        return _why(float(given), scored, taught) or f"You give {float(given):.4f}; it is {true:.4f}."
+        return _why(given, scored, taught) or f"You give {given:.4f}; it is {true:.4f}."
     return ""
 
 
@@ -83,7 +83,6 @@ def _why(given: float, scored, taught) -> str:
         if who not in taught and not np.isnan(value):
             medians[who].append(value)
     slips = {
-        "A slice without a value has none: leave it out, or the mean is not a number.": np.nan,
         "People who taught the network are in it: leave them out.": _mean_of_people(scored),
         "These are the people who taught: the others are asked for.": _mean_of_people(old),
         "That is the mean over slices: the longest scan decides. Each person's mean first.": np.nanmean(new),
@@ -94,7 +93,33 @@ def _why(given: float, scored, taught) -> str:
         "Each person's best slice is not the person.": float(np.mean([np.max(v) for v in medians.values()])),
         "Divide by the number of people that were scored.": sum(np.mean(v) for v in medians.values()),
     }
-    return next((why for why, value in slips.items() if np.isclose(given, value, atol=1e-9, equal_nan=True)), "")
+    return next((why for why, value in slips.items() if near(given, value)), "")
 
 
-CHECKS = {1: dice_allowed, 2: external_dice}
+# ------------------------------------------------------------------------------------------ 3: a boundary, in mm
+
+
+def near_in_mm(answer) -> str:
+    rng = np.random.default_rng(3)
+    blob = ndimage.gaussian_filter(rng.normal(size=(14, 14, 9)), 2)
+    truth, pred = blob > 0.02, ndimage.shift(blob, (1, 0, 1), order=1) > 0.03
+    for spacing, tolerance in (((0.7, 0.7, 5.0), 3.0), ((2.0, 1.0, 1.0), 1.5)):
+        true = surface_dice(pred, truth, tolerance=tolerance, spacing=spacing)
+        given = number(answer(pred.copy(), truth.copy(), spacing, tolerance))
+        if near(given, true):
+            continue
+        slips = {
+            surface_dice(pred, truth, tolerance=tolerance): "Distances are in voxels still: a voxel is not 1 mm wide.",
+            100 * true: "A share is asked for, 0 to 1: no per cent.",
+            surface_dice(pred, truth, tolerance=tolerance, spacing=spacing[::-1]): "The spacing is in the axes' order.",
+            1 - true: "That is the share that lies outside the tolerance.",
+            float(dice(pred, truth)): "That is Dice, of the volumes; boundaries are asked for.",
+        }
+        return (
+            named(given, slips, 4)
+            or f"With voxels of {spacing} mm and {tolerance} mm it is {true:.4f}, not {given:.4f}."
+        )
+    return ""
+
+
+CHECKS = {1: dice_allowed, 2: external_dice, 3: near_in_mm}

@@ -5,6 +5,7 @@ from math import ceil
 
 import numpy as np
 
+from covidseg.lessons.answers import NotYet, array, whole
 from covidseg.papers.infnet.semi import make_label, steps_as_run
 
 # ------------------------------------------------------------------------------------------------ 1: what it costs
@@ -12,9 +13,7 @@ from covidseg.papers.infnet.semi import make_label, steps_as_run
 
 def steps_of_algorithm_1(answer: Callable) -> str:
     for labelled, unlabelled, k in ((50, 1600, 5), (20, 100, 20), (30, 97, 10)):
-        given, true = answer(labelled, unlabelled, k), steps_as_run(labelled, unlabelled, k)
-        if given is None:
-            return "The function returns nothing yet."
+        given, true = whole(answer(labelled, unlabelled, k)), steps_as_run(labelled, unlabelled, k)
         if given != true:
             return _slip(given, labelled, unlabelled, k) or (
                 f"For {labelled} labelled and {unlabelled} unlabelled slices in groups of {k} you count {given:,}; "
@@ -58,16 +57,18 @@ def the_stretch(answer: Callable) -> str:
     constant = "A constant map has nothing to stretch: return zeros"
     try:
         with np.errstate(all="raise"):
-            flat = np.asarray(answer(np.full((2, 3), 0.3)))
-    except (FloatingPointError, ZeroDivisionError):
-        return f"{constant}; your function divides 0 by 0."
+            flat = array(answer(np.full((2, 3), 0.3)))
+    except NotYet as said:
+        return f"{constant}; your function divides 0 by 0." if _divides(said) else str(said)
     return f"{constant}." if flat.any() or flat.shape != (2, 3) else ""
 
 
+def _divides(said: NotYet) -> bool:
+    return isinstance(said.__cause__, FloatingPointError | ZeroDivisionError) or "finite" in str(said)
+
+
 def _compare(given, true: np.ndarray, what: str, p: np.ndarray) -> str:
-    if given is None:
-        return "The function returns nothing yet."
-    given = np.asarray(given)
+    given = array(given)
     if given.shape != true.shape:
         return f"The label should have the map's shape {true.shape}, not {given.shape}."
     if given.dtype != np.uint8:
@@ -84,10 +85,10 @@ def _compare(given, true: np.ndarray, what: str, p: np.ndarray) -> str:
 def spares_clean_slices(answer: Callable) -> str:
     maps = MAPS | {"a slice never above 0.5": np.array([[0.1, 0.5], [0.2, 0.3]])}
     for what, p in maps.items():
-        given, clean = answer(p.copy()), p.max() <= 0.5
-        if clean and given is not None and np.max(given) > 128:
+        given, clean = array(answer(p.copy())), p.max() <= 0.5
+        if clean and np.max(given) > 128:
             return f"For {what} (largest p {p.max()}) the label reaches {np.max(given)} of 255: none may pass 128."
-        if clean and given is not None and not np.any(given):
+        if clean and not np.any(given):
             return f"For {what} the label is empty; it should still be the network's map, 255 p."
         complaint = _compare(given, make_label("x", p, stretch=not clean, **ORIGIN).mask, what, p)
         if complaint:

@@ -5,6 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
+from covidseg.lessons.answers import array, numbers, whole
+
 # --------------------------------------------------------------------------------------------- 1: the slipped target
 
 SHAPE = (3, 4)
@@ -13,12 +15,8 @@ PLACES = ((1, 2, 38), (1, 2, 75), (1, 2, 0), (2, 0, 0), (1, 1, 5), (0, 0, 0))
 
 def where_it_lands(answer: Callable) -> str:
     for row, column, grey in PLACES:
-        given, true = answer(row, column, grey, SHAPE), _place(row, column, grey)
-        if given is None:
-            return "The function returns nothing yet."
-        given = tuple(int(number) for number in given)
-        if len(given) != 3:
-            return "Return three numbers: row, column, channel."
+        given, true = numbers(answer(row, column, grey, SHAPE), 3), _place(row, column, grey)
+        given = tuple(whole(one) for one in given)
         if given != true:
             return _slip(row, column, grey, given, true)
     return ""
@@ -49,10 +47,7 @@ def honest_writer(answer: Callable) -> str:
     for count in (3, 2, 1):
         for present in combinations(range(3), count):
             index = np.resize(np.array(present, np.uint8), (2, 3))
-            picture = answer(index.copy())
-            if picture is None:
-                return "The function returns nothing yet."
-            picture = np.asarray(picture)
+            picture = array(answer(index.copy()))
             if picture.dtype != np.uint8 or picture.shape != index.shape:
                 return f"The picture should be uint8 {index.shape}; yours is {picture.dtype} {picture.shape}."
             read = np.select([picture == 0, picture == 128], [0, 1], 2)
@@ -68,7 +63,7 @@ def honest_writer(answer: Callable) -> str:
 
 
 def two_means(answer) -> str:
-    dice, s = map(float, answer)
+    dice, s = numbers(answer, 2)
     if abs(dice - 0.300 * 48 / 38) > 0.001:
         if abs(dice - 0.300 * 38 / 48) < 0.001:
             return "The first number goes the other way: the tool's mean holds ten zeros that the table leaves out."

@@ -5,12 +5,14 @@ import csv
 import numpy as np
 
 from covidseg.fetch.catalog import data_file
+from covidseg.lessons.answers import kind, number
 from covidseg.papers.infnet.protocol import curves
 
 MEASURES = ("dice", "sen", "spec", "s_alpha", "e_phi_mean", "mae")
 
 
 def ceiling(answer) -> str:
+    answer = number(answer)
     if abs(answer - 353 / 638) < 0.001:
         return ""
     if abs(answer - 285 / 638) < 0.001:
@@ -28,7 +30,11 @@ def misfits(answer) -> str:
                 ggo, consolidation = float(row[f"ggo_{m}"]), float(row[f"consolidation_{m}"])
                 if abs((ggo + consolidation) / 2 - float(row[f"average_{m}"])) > 0.0011:
                     true.add((row["method"], m))
-    given = {tuple(pair) for pair in answer}
+    if not isinstance(answer, set | list | tuple | frozenset | dict):
+        return f"Give a set of pairs (method, measure), not {kind(answer)}."
+    given = {tuple(pair) if isinstance(pair, list | tuple) else (pair,) for pair in answer}
+    if any(len(pair) != 2 or not all(isinstance(word, str) for word in pair) for pair in given):
+        return "Each member must be a pair of texts: (method, measure)."
     if given == true:
         return ""
     if extra := given - true:
@@ -43,15 +49,15 @@ def dice_over_thresholds(answer) -> str:
     soft = np.clip(0.35 * G + 0.3 * rng.random(G.shape), 0, 1)
     stretched = (soft - soft.min()) / (soft.max() - soft.min())
     wanted = curves(stretched, G)[0]["Dice"].mean()
-    got = float(answer(soft, G))
-    if abs(got - wanted) > 1e-6:
-        if abs(got - curves(soft, G)[0]["Dice"].mean()) < 1e-6:
+    got = number(answer(soft.copy(), G.copy()))
+    if abs(got - wanted) > 6e-4:
+        if abs(got - curves(soft, G)[0]["Dice"].mean()) < 6e-4:
             return "Stretch the map first: its smallest value becomes 0, its largest 1."
         return f"For the map we tried you give {got:.4f}, the tool {wanted:.4f}. Are 0 and 1 among the 256 thresholds?"
-    constant = float(answer(np.full(G.shape, 0.5), G))
-    if abs(constant - curves(np.full(G.shape, 0.5), G)[0]["Dice"].mean()) > 1e-6:
+    constant = number(answer(np.full(G.shape, 0.5), G.copy()))
+    if abs(constant - curves(np.full(G.shape, 0.5), G)[0]["Dice"].mean()) > 6e-4:
         return "A constant map stays as it is: there is nothing to stretch."
-    empty = float(answer(soft, np.zeros_like(G)))
+    empty = number(answer(soft.copy(), np.zeros_like(G)))
     return "" if empty == 0 else "Without lesion there is no hit at any threshold, so the score is 0."
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from covidseg.lessons.answers import numbers
 from covidseg.papers.miniseg.recipes import MINISEG
 from covidseg.training import SupervisedHeads, learning_rate
 
@@ -14,7 +15,7 @@ TOTAL = MINISEG.epochs * STEPS
 
 
 def rate_and_iteration(answer) -> str:
-    rate, iteration = map(float, answer)
+    rate, iteration = numbers(answer, 2)
     right = learning_rate(MINISEG, 60 * STEPS, STEPS)
     below = next(i for i in range(TOTAL) if learning_rate(MINISEG, i, STEPS) < 1e-4)
     if abs(rate - right) > 0.005 * right:
@@ -76,8 +77,8 @@ REASONS = {
 
 
 def reading(answer) -> str:
-    if set(answer) != set(READ):
-        return "Give one word for each of the runs A, B and C."
+    if not isinstance(answer, dict) or set(answer) != set(READ):
+        return "Give a dict with one word for each of the runs A, B and C."
     for run, word in answer.items():
         if word not in WORDS:
             return f"Run {run}: {word!r} is none of {', '.join(map(repr, WORDS))}."
@@ -109,9 +110,13 @@ def _accumulates(answer, count, size, criterion, slip) -> str:
         p.grad = torch.ones_like(p)  # what an earlier step left
     seen = []
     hook = net.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
-    answer(net, criterion, x, target, size)
-    hook.remove()
+    try:
+        answer(net, criterion, x, target, size)
+    finally:
+        hook.remove()
     where = f"{count} slices in pieces of {size}{', class weights' if criterion.weight is not None else ''}"
+    if not seen:
+        return "Your function never calls net(...)."
     if sum(seen) != count:
         return f"For {where} the network saw {sum(seen)} slices in all, not {count}."
     if max(seen) > size:
@@ -126,6 +131,8 @@ def _compare(got, wanted, where, slip) -> str:
         return ""
     if torch.allclose(got - 1, wanted, rtol=1e-3, atol=1e-5):
         return "The gradients of the step before are still in them: call net.zero_grad() first, and once."
+    if not torch.isfinite(got).all():
+        return f"For {where} gradients are no finite numbers (NaN or infinity)."
     ratio = float(got @ wanted / (wanted @ wanted))
     if ratio > 1.5:
         return f"For {where} the gradients are about {ratio:.1f} times too large: {slip}."

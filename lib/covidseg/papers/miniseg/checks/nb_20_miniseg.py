@@ -2,15 +2,14 @@
 
 import torch
 
+from covidseg.lessons.answers import array, number, whole
 from covidseg.papers.miniseg.network import AHSP
 
 
 def ahsp_parameters(answer) -> str:
     for C, C_out in ((24, 24), (8, 24), (24, 32), (32, 64)):
         true = sum(p.numel() for p in AHSP(C, C_out).parameters())
-        given = answer(C, C_out)
-        if given is None:
-            return "The function returns nothing yet."
+        given = whole(answer(C, C_out))
         if given == true:
             continue
         if given == true - 3 * C_out:
@@ -24,8 +23,8 @@ def ahsp_parameters(answer) -> str:
 
 
 def reach_in_mm(answer) -> str:
-    true = 16 * 16 * 0.7
-    if abs(answer - true) < 0.1:
+    true, answer = 16 * 16 * 0.7, number(answer)
+    if abs(answer - true) < 0.3:  # 179, 179.2
         return ""
     hints = {
         true / 2: "That is from the centre tap to one outermost tap; the two outermost are twice as far apart.",
@@ -38,14 +37,15 @@ def reach_in_mm(answer) -> str:
 
 
 def folded_pooling(answer) -> str:
-    block, weight = answer
-    if not torch.is_tensor(weight) or tuple(weight.shape) != (6, 1, 3, 3):
+    if not isinstance(answer, tuple) or len(answer) != 2 or answer[1] is None:
         return "The weights should be a tensor of shape (6, 1, 3, 3)."
+    block, weight = answer
+    weight = torch.as_tensor(array(weight, (6, 1, 3, 3)), dtype=torch.float32)
     S = torch.randn(1, 6, 9, 9, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         wanted = block.dilated[0](S) + block.pool(S)
-        got = torch.nn.functional.conv2d(S, weight.detach(), padding=1, groups=6)
-    if torch.allclose(wanted, got, atol=1e-5):
+        got = torch.nn.functional.conv2d(S, weight, padding=1, groups=6)
+    if torch.allclose(wanted, got, atol=1e-2):  # 0.111 for 1/9
         return ""
     if torch.allclose(got, block.dilated[0](S), atol=1e-5):
         return "This is F_1 alone: add the filter that average pooling amounts to."

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from covidseg.lessons.answers import numbers
+
 TRAININGS = (  # slices, batch, epochs, sides of the passes of an epoch
     (79, 5, 80, (768, 640, 384, 512)),
     (79, 5, 80, (512,)),
@@ -13,9 +15,7 @@ TRAININGS = (  # slices, batch, epochs, sides of the passes of an epoch
 def training_ratio(answer) -> str:
     """answer(slices, batch, epochs, sides) -> (optimiser steps, pixels seen)."""
     for slices, batch, epochs, sides in TRAININGS:
-        given = _numbers(answer(slices, batch, epochs, sides), 2)
-        if isinstance(given, str):
-            return given
+        given = numbers(answer(slices, batch, epochs, sides), 2)
         where = f"For {slices} slices, batch {batch}, {epochs} epochs at {', '.join(map(str, sides))}"
         said = _steps(given[0], slices, batch, epochs, sides) or _pixels(given[1], slices, batch, epochs, sides)
         if said:
@@ -55,18 +55,16 @@ def two_means(answer) -> str:
         order = rng.permutation(len(folds))
         dsc = np.clip(rng.normal(0.5 + 0.08 * folds, 0.1), 0, 1)
         dsc, folds = dsc[order], folds[order]
-        given = _numbers(answer(dsc.copy(), folds.copy()), 2)
-        if isinstance(given, str):
-            return given
+        given = numbers(answer(dsc.copy(), folds.copy()), 2)
         of_folds = [dsc[folds == fold].mean() for fold in range(1, len(sizes) + 1)]
         true = dsc.mean(), float(np.mean(of_folds))
-        if np.allclose(given, true, rtol=0, atol=1e-6):
+        if np.allclose(given, true, rtol=0, atol=6e-4):
             continue
         if np.allclose(given, true[::-1], rtol=0, atol=1e-6):
             return "The two are swapped: first the mean of all slices, then that of the folds' means."
         if np.allclose(given, [100 * value for value in true], rtol=0, atol=1e-3):
             return "Dice stays a share of 1 here: no percent."
-        if abs(given[0] - true[0]) > 1e-6:
+        if abs(given[0] - true[0]) > 6e-4:
             return f"The mean of the {len(dsc)} slices is {true[0]:.4f}; you say {given[0]:.4f}."
         if abs(given[1] - np.median(of_folds)) < 1e-6:
             return "The mean of the folds is asked for, not their median."
@@ -86,11 +84,9 @@ def paired_interval(answer) -> str:
         gains, draws = one - other, 4000
         true = _ends(gains[rng.integers(0, n, (draws, n))].mean(1))
         apart = _ends(one[rng.integers(0, n, (draws, n))].mean(1) - other[rng.integers(0, n, (draws, n))].mean(1))
-        given = _numbers(answer(one.copy(), other.copy(), draws, np.random.default_rng(1 + shift)), 2)
-        if isinstance(given, str):
-            return given
+        given = numbers(answer(one.copy(), other.copy(), draws, np.random.default_rng(1 + shift)), 2)
         wide = true[1] - true[0]
-        if np.allclose(given, true, rtol=0, atol=0.05 * wide):
+        if np.allclose(given, true, rtol=0, atol=0.05 * wide + 5e-4):
             continue
         slips = {
             "This draws the cases of each network apart. A case drawn for the one must be drawn for the other.": apart,
@@ -111,21 +107,6 @@ def paired_interval(answer) -> str:
 
 def _ends(values) -> np.ndarray:
     return np.percentile(values, [2.5, 97.5])
-
-
-def _numbers(given, many: int) -> np.ndarray | str:
-    """That many finite numbers, or the sentence that says what is there in their place."""
-    if given is None:
-        return "The function returns nothing yet."
-    try:
-        values = np.asarray(given, float)
-    except (TypeError, ValueError):
-        return f"Return {many} numbers; the answer is {given!r}."
-    if values.shape != (many,):
-        return f"Return {many} numbers; the answer has shape {values.shape}."
-    if not np.isfinite(values).all():
-        return f"The answer is {values.tolist()}: a number is missing."
-    return values
 
 
 CHECKS = {1: training_ratio, 2: two_means, 3: paired_interval}
