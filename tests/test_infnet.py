@@ -18,6 +18,7 @@ from covidseg.backbones.res2net import Bottle2neck
 from covidseg.backbones.resnet import Bottleneck, ResNet
 from covidseg.errors import UserError
 from covidseg.nn import card
+from covidseg.papers.infnet.multiclass_unet import twice
 from covidseg.papers.infnet.network import ABLATIONS, PPD, RA, InfNet
 from covidseg.papers.infnet.wiring import OFFICIAL, PAPER, RAUnit
 
@@ -509,6 +510,15 @@ def test_multiclass_unet_equals_the_authors(reference):
     with torch.no_grad():
         logits = filled("multiclass_unet")(recipe_input(64, channels=6))
     assert np.abs(logits.numpy() - np.load(reference / "infnet-golden.npz")["mcunet_64_logits"]).max() < 1e-6
+
+
+def test_an_odd_side_of_the_multiclass_unet_is_filled_with_zeros_at_its_end():
+    y, like = torch.rand(1, 2, 4, 5), torch.zeros(1, 1, 9, 10)
+    grown = twice(y, like)
+    assert grown.shape == (1, 2, 9, 10) and not grown[..., -1, :].any() and grown[..., :8, :].ne(0).all()
+    plain = torch.nn.functional.interpolate(y, (8, 10), mode="bilinear", align_corners=True)
+    assert torch.equal(grown[..., :8, :], plain)
+    assert create_model("multiclass_unet", width=4).eval()(torch.rand(1, 6, 37, 50)).shape == (1, 3, 37, 50)
 
 
 def test_a_narrow_network_has_the_same_maps_and_a_share_of_the_channels():

@@ -94,6 +94,17 @@ def test_max_dice_is_the_best_threshold_of_the_mean_curve_not_the_mean_of_best_t
     assert scores["max Dice"] < np.mean(alone)
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_a_uint8_map_of_0_and_1_is_a_mask_and_not_a_nearly_black_grey(full):
+    truth = np.zeros((12, 16), bool)
+    truth[3:8, 4:9] = True
+    mask = np.ones_like(truth) if full else np.roll(truth, 2, axis=1)
+    as_bool, as_bytes, as_grey = (
+        segmentation_scores([m], [truth], "infnet").cases for m in (mask, mask.astype(np.uint8), mask * np.uint8(255))
+    )
+    assert as_bool == as_bytes == as_grey
+
+
 def test_floats_and_greys_of_the_same_map_score_the_same():
     grey, truth = blob()
     as_float = segmentation_scores(grey / 255, truth, "infnet")

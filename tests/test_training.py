@@ -16,9 +16,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from covidseg import create_model
+from covidseg.cli import evaluate as evaluating
 from covidseg.cli import main
+from covidseg.data import load_dataset
 from covidseg.data.case import Case
-from covidseg.data.transforms import Preprocessing, Scale
+from covidseg.data.transforms import Preprocessing, Scale, fold_statistics
 from covidseg.errors import UserError
 from covidseg.losses import cross_entropy
 from covidseg.nn.layers import input_channels
@@ -502,6 +504,14 @@ def test_evaluate_scores_a_run_folder(trained, capsys):
     assert answer["data"] == "phantom" and len(answer["cases"]) == 2 and 0 <= answer["pooled"]["mIoU"] <= 1
 
 
+def test_weights_are_scored_with_their_own_statistics_or_with_those_of_the_folds_training_part():
+    own = Preprocessing(mean=(0.1,) * 3, std=(0.2,) * 3, size=32)
+    train = load_dataset("phantom", "train", n=2, size=32)
+    assert evaluating._preprocessing(own, "weights", lambda: 1 / 0) is own
+    fitted = evaluating._preprocessing(own, "fold", lambda: train)
+    assert (fitted.mean, fitted.std) == fold_statistics(train) and fitted.size == 32
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -515,6 +525,7 @@ def test_evaluate_scores_a_run_folder(trained, capsys):
         (["evaluate", "nowhere/last.pt"], "nowhere/last.pt: there is no such file"),
         (["evaluate", "phantom", "--dataset", "phantom3", "--cases", "1"], "Did you mean 'phantom3d'"),
         (["evaluate", "phantom", "--size", "big"], "--size is 'big'"),
+        (["evaluate", "phantom", "--statistics", "folds"], "Did you mean 'fold'"),
         (["evaluate", "phantom", "--size", "native", "--protocol", "miniseg"], "works at one size"),
     ],
     ids=" ".join,

@@ -15,6 +15,7 @@ Size = Annotated[str, typer.Option(help="auto, native, or a side in pixels such 
 Cases = Annotated[int, typer.Option(min=1, help="phantoms to score")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 PerCase = Annotated[bool, typer.Option("--cases-csv", help="print the row of every case as CSV instead")]
+Statistics = Annotated[str, typer.Option(help="mean and std of the input: weights (those that came with them) or fold")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document instead")]
 
 
@@ -30,6 +31,7 @@ def evaluate(
     protocol: Protocol = "clean",
     size: Size = "auto",
     cases: Cases = 32,
+    statistics: Statistics = "weights",
     device: Device = "auto",
     per_case: PerCase = False,
     json: Json = False,
@@ -37,11 +39,14 @@ def evaluate(
     """Score CHECKPOINT on the cases of one split: means, and how many cases stand behind each.
 
     Of a run folder last.pt is taken, the honest choice; name best.pt for the authors' way. `--size auto` scores "clean"
-    on each case's own grid and the papers' protocols at the size the weights were trained for.
+    on each case's own grid and the papers' protocols at the size the weights were trained for. `--statistics fold`
+    normalises by mean and standard deviation of the fold's training part, as networks are trained here, and not by the
+    pair that came with the weights: for weights whose own statistics nobody published.
 
     \b
     Example: covidseg evaluate runs/first --dataset phantom --protocol clean
              covidseg evaluate CT100-1 --dataset semiseg --fold 1 --protocol PAPER --json
+             covidseg evaluate P9-3 --dataset p9 --fold 3 --statistics fold
     """
     from covidseg.data.datasets import SYNTHETIC, load_dataset
     from covidseg.papers import weights
@@ -52,13 +57,30 @@ def evaluate(
     side = _side(size, loaded.preprocessing.size, protocol)
     options = {"n": cases, "size": loaded.preprocessing.size} if dataset in SYNTHETIC else {}
     chosen = load_dataset(dataset, split, fold, **options)
-    scores = score(loaded.model, chosen, loaded.preprocessing, protocol, size=side, device=_device(device))
+    seen = _preprocessing(loaded.preprocessing, statistics, lambda: load_dataset(dataset, "train", fold, **options))
+    scores = score(loaded.model, chosen, seen, protocol, size=side, device=_device(device))
     if json:
         say(_as_json(scores, loaded, chosen))
     elif per_case:
         say(_as_csv(scores))
     else:
         say(f"{loaded.label} on {chosen!r}\n{scores}")
+
+
+def _preprocessing(own, statistics: str, training_part):
+    """What stands between slice and network: the weights' own, or with the statistics of a fold's training part."""
+    from dataclasses import replace
+
+    from covidseg.data.transforms import fold_statistics
+    from covidseg.errors import unknown_name
+    from covidseg.training.batches import slices_of
+
+    if statistics == "weights":
+        return own
+    if statistics != "fold":
+        raise unknown_name("choice of --statistics", statistics, ("weights", "fold"))
+    mean, std = fold_statistics(slices_of(training_part()), own.window)
+    return replace(own, mean=mean, std=std)
 
 
 def _refuse_guided(checkpoint: str, model) -> None:

@@ -7,8 +7,9 @@ says which kind it is. The paper names the network and prints no layer; widths, 
 from collections.abc import Sequence
 
 from torch import Tensor, cat, nn
+from torch.nn import functional
 
-from covidseg.nn.layers import Double, corner_resize, refuse_smaller
+from covidseg.nn.layers import Double, refuse_smaller
 from covidseg.nn.registry import register
 
 DEPTH = 5  # resolutions, so four halvings
@@ -39,7 +40,7 @@ class MulticlassUNet(nn.Module):
         y = X.pop()
         for double in self.up:
             skip = X.pop()
-            y = double(cat([skip, corner_resize(y, skip)], 1))  # B, C_i / 2, H/2^i, W/2^i
+            y = double(cat([skip, twice(y, skip)], 1))  # B, C_i / 2, H/2^i, W/2^i
         return self.head(y)
 
     def named_maps(self) -> dict[str, tuple[nn.Module, int | None]]:
@@ -47,6 +48,14 @@ class MulticlassUNet(nn.Module):
         maps: dict[str, tuple[nn.Module, int | None]] = {f"E_{k}": (one, None) for k, one in enumerate(self.down, 1)}
         maps |= {f"D_{k}": (one, None) for k, one in zip(range(DEPTH - 1, 0, -1), self.up, strict=True)}
         return maps | {"P_1": (self.head, None)}
+
+
+def twice(y: Tensor, like: Tensor) -> Tensor:
+    """Code: bilinear to twice the sides, corner pixels on corner pixels; at an odd side of ``like`` the row or column
+    that is lacking at its end is zero. At even sides this is a plain resize."""
+    y = functional.interpolate(y, scale_factor=2, mode="bilinear", align_corners=True)
+    below, right = (side - own for side, own in zip(like.shape[-2:], y.shape[-2:], strict=True))
+    return functional.pad(y, (0, right, 0, below))
 
 
 @register("multiclass_unet", paper="Fan et al., IEEE TMI 2020", arxiv="2004.14133", params=17_269_251)

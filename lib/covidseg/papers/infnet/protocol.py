@@ -150,6 +150,8 @@ def _similarity(p, g):
 
 
 def _map(values):
+    """As float in 0..1, stretched. Whole numbers are 8-bit greys, unless they are 0 and 1 alone: then a mask, as
+    `predict` answers. Stretched, both readings of such a map are one; where all of it is 1, it is a full mask."""
     array = as_array(values, "pred")
     p = array.astype(float) / (255 if array.dtype.kind in "ui" and array.max() > 1 else 1)
     if p.min() < 0 or p.max() > 1:
