@@ -17,7 +17,7 @@ from covidseg.lessons.handed_in import lesson_of, marked_copy, numbers
 from covidseg.lessons.runner import Limits, Outcome
 
 LESSON = "00_start_here"
-CHECK = [f'lesson.check("{LESSON}", {number}, answer)' for number in (1, 2)]
+CHECK = [f'lesson.check("{LESSON}", {number}, answer)' for number in (1, 2, 3, 4)]  # the pretended students did two
 FIRST = "answer = 1250 / 1500"
 SECOND = "def answer(mask, spacing):\n    return mask.sum() * spacing[0] * spacing[1] / 100"
 STUB = "answer = None  # your turn"
@@ -69,7 +69,7 @@ def test_each_student_gets_the_marks_of_the_checks_in_the_kit(marked):
     rows = table(marked)
     assert [rows["anna"][f"exercise {n}"] for n in (1, 2)] == ["correct", "correct"] and rows["anna"]["correct"] == "2"
     assert [rows["ben"][f"exercise {n}"] for n in (1, 2)] == ["no answer", "no answer"]
-    assert rows["anna"]["exercises"] == rows["ben"]["exercises"] == "2" and rows["ben"]["correct"] == "0"
+    assert rows["anna"]["exercises"] == rows["ben"]["exercises"] == "4" and rows["ben"]["correct"] == "0"
 
 
 def test_a_cell_that_fails_ends_nothing_and_a_printed_mark_is_none(marked):
@@ -194,4 +194,4 @@ def test_the_command_prints_the_marks_and_where_they_lie(a_class, marked, capsys
     line = ["exercises", "collect", str(a_class), "00", "-o", str(marked), "--timeout", "120", "--cell", "110"]
     assert main(line) == 0
     said = capsys.readouterr().out
-    assert "anna" in said and "2/2" in said and str(marked / "marks.csv") in said
+    assert "anna" in said and "2/4" in said and str(marked / "marks.csv") in said

@@ -121,7 +121,8 @@ def _open(path: Path):
 def _key(digest: str, ours, exercises: list, name: str, timeout: float, limits: Limits) -> str:
     """Changes with the file, with our checks, and with the limits: then it is marked anew."""
     homes = ("covidseg.lessons", *(f"covidseg.papers.{paper}" for paper in papers.NAMES))
-    found = [find_spec(f"{home}.checks.nb_{name}") for home in homes]
+    modules = ["covidseg.lessons.answers", *(f"{home}.checks.nb_{name}" for home in homes)]
+    found = [find_spec(module) for module in modules]
     code = [Path(spec.origin).read_text(encoding="utf-8") for spec in found if spec and spec.origin]
     parts = [__version__, digest, timeout, asdict(limits), [ours.cells[e.check].source for e in exercises], code]
     return sha256(json.dumps(parts).encode()).hexdigest()
