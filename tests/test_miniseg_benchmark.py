@@ -131,6 +131,8 @@ def test_a_band_follows_its_points_and_keeps_equal_ones_together():
 
 def test_only_cases_that_all_have_are_compared():
     one = trust.by_case([toy_record(fold=1)], "DSC", protocol="miniseg")
+    folds = trust.fold_by_case([toy_record(fold=3)], protocol="miniseg")
+    assert folds.keys() == one.keys() and set(folds.values()) == {3}
     assert set(one) == {"phantom a", "phantom b"}
     cases, table = trust.shared({"x": one, "y": {"phantom b": 0.25, "phantom z": 1.0}})
     assert cases == ["phantom b"] and table["y"].tolist() == [0.25]

@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 
 from covidseg.errors import UserError
 
-__all__ = ["LEVEL", "Pair", "band", "by_case", "holm", "interval", "pair", "rank_shares", "shared"]
+__all__ = ["LEVEL", "Pair", "band", "by_case", "fold_by_case", "holm", "interval", "pair", "rank_shares", "shared"]
 
 LEVEL = 95  # percent of an interval
 DRAWS = 2000
@@ -25,6 +25,15 @@ def by_case(records: Iterable[dict], score: str, *, protocol: str, selection: st
             if row.get(score) is not None:
                 found.setdefault(f"{record['data']['name']} {row['case']}", []).append(row[score])
     return {case: float(np.mean(values)) for case, values in found.items()}
+
+
+def fold_by_case(records: Iterable[dict], *, protocol: str, selection: str = "last") -> dict[str, int]:
+    """Case, named as `by_case` names it, -> the fold that scored it."""
+    return {
+        f"{record['data']['name']} {row['case']}": record["data"]["fold"]
+        for record in records
+        for row in record["selections"][selection]["scores"][protocol]["cases"]
+    }
 
 
 def shared(scores: Mapping[str, Mapping[str, float]]) -> tuple[list[str], dict[str, np.ndarray]]:
