@@ -50,8 +50,9 @@ gpu: $(READY)  ## nine minutes of the real-data runs in results/pending.json on 
 	$(BIN)/python -m covidseg.runs results/pending.json -o runs/gpu --workers 5 --minutes 9; true
 	$(BIN)/covidseg report --adopt runs/gpu
 
-picture: $(READY)  ## draw the README's picture: `covidseg predict` on a phantom, docs/segmented_phantom.png
+picture: $(READY)  ## draw the README's pictures: docs/segmented_phantom.png, and docs/explorer.png (needs Chromium)
 	$(BIN)/python tools/segmented_phantom.py
+	$(BIN)/python tools/explorer_picture.py
 
 house: $(READY)  ## draw the rooms of the code and what they import: docs/house.svg
 	$(BIN)/python tools/house.py

@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 
 from covidseg.cli import main
+from covidseg.errors import UserError
 from covidseg.explore import build, looks
 from covidseg.explore.looks import PageSlice, look_at, phantom_slices
 from covidseg.explore.networks import shown_networks
 from covidseg.explore.pack import pack, pack_look
 from covidseg.inference import predict
+from covidseg.nn.layers import dimensions
 
 PAGE = build.HERE / "page"
 
 
 @pytest.fixture(scope="module")
 def networks():
-    return shown_networks()
+    return [network for network in shown_networks() if dimensions(network.model) == 2]
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +57,17 @@ def test_a_packed_look_has_every_value_to_half_a_step_and_the_mask_to_the_pixel(
     assert pack(odds) == pack(odds.copy())
 
 
-def test_a_look_has_the_mask_of_predict(networks):
-    one = phantom_slices(1)[0]
-    for network in networks:
-        mask = predict(network.model, one.image, network.preprocessing)
-        assert np.array_equal(look_at(network, one).odds > 0, mask > 0)
+def test_a_look_has_the_mask_of_predict_and_a_volume_network_marks_its_slice(networks):
+    one = phantom_slices(2)[1]
     assert one.truth.sum() >= looks.LEAST
+    for network in shown_networks():
+        found = look_at(network, one).odds > 0
+        if dimensions(network.model) == 2:
+            assert np.array_equal(found, predict(network.model, one.image, network.preprocessing) > 0)
+        assert 2 * (found & (one.truth > 0)).sum() / (found.sum() + one.truth.sum()) > 0.5
+        if dimensions(network.model) == 3:
+            with pytest.raises(UserError, match="needs a volume"):
+                look_at(network, PageSlice("alone", one.image))
 
 
 def test_the_page_forbids_every_request_and_names_no_address(html):

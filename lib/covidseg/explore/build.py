@@ -48,11 +48,11 @@ def page_html(slices: Sequence[PageSlice], networks: Sequence[ShownNetwork]) -> 
     for i, one in enumerate(slices):
         arrays[f"image-{i}"] = pack(np.rint(one.image).astype(np.int16))
         arrays[f"truth-{i}"] = pack(np.zeros(0, np.uint8) if one.truth is None else one.truth)
-        for n, network in enumerate(networks):
+    for n, network in enumerate(networks):
+        for i, one in enumerate(slices):
             look = look_at(network, one)
             infos.setdefault(n, describe(network, look))
             arrays[f"look-{i}-{n}"] = pack_look(look.odds, [look.maps[info.name] for info in infos[n]])
-    for n, network in enumerate(networks):
         if network.flat:
             arrays[f"numbers-{n}"] = pack(network.flat.numbers)
     return _filled(
@@ -109,6 +109,7 @@ def _about_network(network: ShownNetwork, infos: list[MapInfo]) -> dict:
         "channels": input_channels(network.model),
         "preprocessing": network.preprocessing.to_dict(),
         "maps": [_about_map(info) for info in infos],
+        "first": _first_map(infos),
         "live": network.flat.to_dict() | {"switches": network.flat.switches} if network.flat else None,
     }
 
@@ -130,8 +131,9 @@ def _first_views(networks, infos, live: int | None) -> list[dict]:
 
 
 def _first_map(infos: list[MapInfo]) -> str:
-    """Of the maps that the paper speaks of the last one of the finest: it is about to be used."""
+    """Of the maps that the paper speaks of, attention (A) before all, the last one of the finest."""
     said = [info for info in infos if info.note] or infos
+    said = [info for info in said if info.kind.startswith("A")] or said
     finest = min(info.stride for info in said)
     return [info.name for info in said if info.stride == finest][-1]
 

@@ -24,10 +24,17 @@ class Brush {
     this.strokes.delete(slice.key);
   }
 
-  // The values of the slice with all strokes painted in: Float32Array (H * W).
+  // The values of the slice with all strokes painted in: Float32Array (H * W); made once for the same strokes.
   painted(slice) {
+    const strokes = this.strokes.get(slice.key);
+    if (!strokes?.length) return slice.data;
+    this.last = this.last?.strokes === strokes ? this.last : { strokes, data: this.paint(slice, strokes) };
+    return this.last.data;
+  }
+
+  paint(slice, strokes) {
     const data = slice.data.slice();
-    for (const { row, column, radius, hu } of this.of(slice).flat()) {
+    for (const { row, column, radius, hu } of strokes.flat()) {
       const value = slice.intensity === "HU" ? hu : fromHU(hu);
       for (let r = Math.max(0, row - radius); r <= Math.min(slice.H - 1, row + radius); r++) {
         const half = Math.floor(Math.sqrt(radius * radius - (r - row) ** 2));

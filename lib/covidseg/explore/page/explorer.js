@@ -55,8 +55,8 @@ class Explorer {
   }
 
   info(view) {
-    const layers = this.layers(view);
-    return layers.find(({ name }) => name === view.layer) || layers[layers.length - 1];
+    const layers = this.layers(view), named = (wanted) => layers.find(({ name }) => name === wanted);
+    return named(view.layer) || named(this.network(view).first);
   }
 
   // Is there anything that makes the changed network differ from the plain one?
@@ -89,7 +89,7 @@ class Explorer {
   changedJob(slice, number) {
     const { off, size, seesWindow, window } = this.state, plain = this.plainJob(slice, number);
     const strokes = this.brush.of(slice);
-    const data = strokes.length ? this.brush.painted(slice) : slice.data;
+    const data = this.brush.painted(slice);
     const changes = { off, size: size || plain.size, window: seesWindow ? window : plain.window };
     const job = { ...plain, ...changes, slice: { data, H: slice.H, W: slice.W } };
     job.key = JSON.stringify([slice.key, strokes, off, job.size, seesWindow && window]);
@@ -107,8 +107,8 @@ class Explorer {
   // One channel of the layer of a view.
   channel(view, look) {
     if (view.layer === "prediction" || !look.maps[view.layer]) {
-      const data = Float32Array.from(look.odds, (step) => (step + 0.5) / 256);
-      return { data, H: look.H, W: look.W, ...extremes(data) };
+      look.probability ??= probabilityOf(look); // once for each look
+      return look.probability;
     }
     const map = look.maps[view.layer];
     return channelOf(map, Math.min(view.channel, map.C - 1));
@@ -125,4 +125,11 @@ class Explorer {
       default: return channel;
     }
   }
+}
+
+// The prediction of a look as a channel like any other.
+function probabilityOf({ odds, H, W }) {
+  const data = new Float32Array(H * W);
+  for (let p = 0; p < data.length; p++) data[p] = (odds[p] + 0.5) / 256;
+  return { data, H, W, ...extremes(data) };
 }

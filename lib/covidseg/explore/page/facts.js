@@ -4,36 +4,46 @@ const number = (v) => (Math.abs(v) < 100 ? v.toFixed(2) : v.toFixed(0)).replace(
 const percent = (share) =>
   share > 0 && share < 0.01 ? "<1 %" : share > 0.99 && share < 1 ? ">99 %" : `${Math.round(100 * share)} %`;
 
-// A mask out of odds 0..255; threshold is a probability, and at 0.5 the mask is the one that covidseg.predict gives.
+// Masks are Uint8Array of 0 and 1. A mask out of odds 0..255; threshold is a probability, and at 0.5 the mask is the one that covidseg.predict gives.
 function maskOf(odds, threshold) {
   const least = Math.round(256 * threshold);
-  return odds.map((step) => (step >= least ? 1 : 0));
+  const mask = new Uint8Array(odds.length);
+  for (let p = 0; p < mask.length; p++) mask[p] = odds[p] >= least ? 1 : 0;
+  return mask;
 }
 
-const count = (mask) => mask.reduce((sum, v) => sum + (v > 0), 0);
+function count(mask) {
+  let sum = 0;
+  for (let p = 0; p < mask.length; p++) sum += mask[p];
+  return sum;
+}
 
 // 2 * both / (one + other); 1 where both are empty.
 function dice(mask, truth) {
   let both = 0, sum = 0;
   for (let p = 0; p < mask.length; p++) {
-    both += mask[p] > 0 && truth[p] > 0;
-    sum += (mask[p] > 0) + (truth[p] > 0);
+    both += mask[p] & truth[p];
+    sum += mask[p] + truth[p];
   }
   return sum ? (2 * both) / sum : 1;
 }
 
-const differing = (a, b) => a.reduce((sum, v, p) => sum + ((v > 0) !== (b[p] > 0)), 0);
+function differing(a, b) {
+  let sum = 0;
+  for (let p = 0; p < a.length; p++) sum += a[p] ^ b[p];
+  return sum;
+}
 
 // The values of a map inside and outside a mask of another size: a value belongs inside if half of its patch does.
 function regionsOf(channel, mask, H, W) {
   const ends = (i, n, N) => [Math.floor((i * N) / n), Math.ceil(((i + 1) * N) / n)];
-  const inside = [], outside = [];
+  const inside = [], outside = [], columns = Array.from({ length: channel.W }, (_, q) => ends(q, channel.W, W));
   for (let r = 0; r < channel.H; r++) {
     const [top, bottom] = ends(r, channel.H, H);
     for (let q = 0; q < channel.W; q++) {
-      const [left, right] = ends(q, channel.W, W);
+      const [left, right] = columns[q];
       let marked = 0;
-      for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) marked += mask[y * W + x] > 0;
+      for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) marked += mask[y * W + x];
       const share = marked / ((bottom - top) * (right - left));
       (share >= 0.5 ? inside : outside).push(channel.data[r * channel.W + q]);
     }

@@ -30,9 +30,9 @@ const panels = [0, 1].map((index) => new Panel(index, explorer, {
   painted: (_view, { row, column }, begins) => paint(row, column, begins),
   drawn: (panel) => {
     if (!explorer.drawn && panel.index === 0) panel.view.fit(catalogue.body);
-    if (panel.index === state.active) showRibbons();
-    showPass();
     explorer.drawn = performance.now() - begun;
+    if (panel.index === state.active) soon(showRibbons);
+    showPass();
     say(`${panel.words[0]}. ${panel.words[panel.words.length - 1]}`);
   },
   failed: (error) => tell(error.message),
@@ -54,7 +54,13 @@ function choosePanel(index) {
 
 // ------------------------------------------------------------------------------------------------ words
 
-let speaking = 0;
+let speaking = 0, waiting = 0;
+
+// The ribbons may come a moment after the picture.
+function soon(work) {
+  clearTimeout(waiting);
+  waiting = setTimeout(work, 20);
+}
 
 // For readers who listen: said when nothing has moved for a moment.
 function say(text) {
@@ -88,7 +94,7 @@ function showRibbons() {
   const { look } = panels[state.active];
   if (!look) return;
   const infos = explorer.layers(choice()), info = explorer.info(choice());
-  layers.fill(infos.map((one) => ({ group: one.kind, label: one.symbol, name: [one.of, one.place].filter(Boolean).join(", ") })));
+  layers.fill(infos.map((one) => ({ group: one.kind, label: one.symbol.length > 1 || one.kind === "output" ? one.symbol : one.name, name: [one.of, one.place].filter(Boolean).join(", ") })));
   channels.fill(info.channels.map((label) => ({ group: info.name, label, name: `${info.word} ${label}` })));
   by("layers-title").textContent = `Layers of ${explorer.network(choice()).label} (picture on the ${state.active ? "right" : "left"})`;
   by("channels-title").textContent = `${info.of}: ${info.channels.length > 1 ? `its ${info.word}s` : "one map"}`;

@@ -37,7 +37,9 @@ class Panel {
     }
     fillSelect(part.source, sources.map(({ value, label, usable }) => ({ value, label, disabled: !usable })));
     part.source.value = choice.source;
-    choice.layer = explorer.info(choice).name; // another network may not have this layer
+    if (choice.layer !== explorer.info(choice).name) { // another network may not have this layer
+      Object.assign(choice, { layer: explorer.info(choice).name, channel: 0 });
+    }
     const layers = explorer.layers(choice).map((info) => ({
       value: info.name, group: info.kind, label: [info.of, info.place].filter(Boolean).join(" \u00b7 "),
     }));

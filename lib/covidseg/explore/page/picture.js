@@ -67,23 +67,30 @@ function spread(channel, H, W, cells) {
 
 // The border of a mask as lines between pixels: [x1, y1, x2, y2, ...], in pixels, runs of edges joined.
 function borderOf(mask, H, W) {
-  const lines = [], at = (r, q) => r >= 0 && q >= 0 && r < H && q < W && mask[r * W + q] > 0;
-  const walk = (outer, inner, differs, line) => {
-    for (let i = 0; i <= outer; i++) {
-      let begin = -1;
-      for (let j = 0; j <= inner; j++) {
-        const edge = j < inner && differs(i, j);
-        if (edge && begin < 0) begin = j;
-        if (!edge && begin >= 0) {
-          lines.push(...line(i, begin, j));
-          begin = -1;
-        }
+  const across = edgesOf(mask, H, W, W, 1), down = edgesOf(mask, W, H, 1, W), lines = [];
+  for (let i = 0; i < across.length; i += 3) lines.push(across[i + 1], across[i], across[i + 2], across[i]);
+  for (let i = 0; i < down.length; i += 3) lines.push(down[i], down[i + 1], down[i], down[i + 2]);
+  return lines;
+}
+
+// Edges between neighbours along one axis: [before which of them, from, to, ...]. far: the way in memory from one of n
+// to the next, near: from one of the m along an edge to the next. Beyond the picture nothing is marked.
+function edgesOf(mask, n, m, far, near) {
+  const edges = [];
+  for (let i = 0; i <= n; i++) {
+    let begin = -1;
+    for (let j = 0; j < m; j++) {
+      const p = i * far + j * near;
+      const edge = (i > 0 ? mask[p - far] : 0) !== (i < n ? mask[p] : 0);
+      if (edge && begin < 0) begin = j;
+      if (!edge && begin >= 0) {
+        edges.push(i, begin, j);
+        begin = -1;
       }
     }
-  };
-  walk(H, W, (r, q) => at(r - 1, q) !== at(r, q), (r, from, to) => [from, r, to, r]);
-  walk(W, H, (q, r) => at(r, q - 1) !== at(r, q), (q, from, to) => [q, from, q, to]);
-  return lines;
+    if (begin >= 0) edges.push(i, begin, m);
+  }
+  return edges;
 }
 
 // Hits, misses and false alarms painted into a picture, as the kit's figures have them.

@@ -17,9 +17,9 @@ async function gunzip(packed) {
 
 // A stored slice: {key, label, H, W, intensity, data: Float32Array, truth: Uint8Array or null}.
 async function storedSlice(index) {
-  const { label, H, W, intensity } = catalogue.slices[index];
+  const { label, H, W, intensity, truth: known } = catalogue.slices[index];
   const data = Float32Array.from(new Int16Array((await unpack(`image-${index}`)).buffer));
-  const truth = await unpack(`truth-${index}`);
+  const truth = known ? await unpack(`truth-${index}`) : null;
   return { key: `stored-${index}`, stored: index, label, H, W, intensity, data, truth };
 }
 
@@ -53,9 +53,9 @@ function channelOf(map, channel) {
 
 function extremes(data) {
   let low = Infinity, high = -Infinity;
-  for (const value of data) {
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (let p = 0; p < data.length; p++) {
+    if (data[p] < low) low = data[p];
+    if (data[p] > high) high = data[p];
   }
   return { low, high };
 }
@@ -68,8 +68,10 @@ function layerExtremes(map) {
 
 // Odds as the page keeps them, 0..255: 256 times the probability, and 128 or more exactly where infection wins.
 function oddsInSteps(margin) {
-  return Uint8Array.from(margin, (v) => {
-    const step = Math.min(255, Math.floor(256 / (1 + Math.exp(-v))));
-    return v > 0 ? Math.max(128, step) : Math.min(127, step);
-  });
+  const steps = new Uint8Array(margin.length);
+  for (let p = 0; p < steps.length; p++) {
+    const step = Math.min(255, Math.floor(256 / (1 + Math.exp(-margin[p]))));
+    steps[p] = margin[p] > 0 ? Math.max(128, step) : Math.min(127, step);
+  }
+  return steps;
 }
