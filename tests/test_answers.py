@@ -1,6 +1,5 @@
 """Every exercise's check accepts each right answer in every writing, and explains ten wrong ones or more in a line."""
 
-import ast
 from importlib import import_module
 
 import pytest
@@ -8,9 +7,8 @@ from answers import basics, large, small
 
 from covidseg import papers
 from covidseg.lesson import judge
-from covidseg.lessons import all_notebooks, is_lesson, read
+from covidseg.lessons import all_notebooks, read
 from covidseg.lessons.exercises import find_exercises
-from covidseg.tables import claims
 
 ROWS = {
     (name, number): row
@@ -65,16 +63,3 @@ def test_a_wrong_answer_gets_an_explaining_line(place):
 def test_an_error_of_the_students_own_is_shown_as_theirs(place):
     (own,) = [wrong for wrong in ROWS[place].wrongs() if getattr(wrong, "__name__", "") == "own_slip"]
     assert "NameError: name 'not_defined_anywhere' is not defined" in judge(*place, own)
-
-
-@pytest.mark.parametrize("path", [p for p in all_notebooks() if not is_lesson(p)], ids=lambda path: path.stem)
-def test_the_solution_of_a_notebook_of_tables_or_tools_is_right(path):
-    """Those of the lessons are run whole, by test_exercises.py; these need the imports of the set-up cell only."""
-    notebook = read(path)
-    tree = ast.parse(notebook.cells[2].source)
-    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    for exercise in find_exercises(notebook, path.stem):
-        names = {"table3": claims.printed("infnet_table3")}
-        exec(compile(tree, path.name, "exec"), names)
-        exec(exercise.code, names)
-        assert judge(path.stem, exercise.number, names["answer"]) == ""
