@@ -464,7 +464,7 @@ def test_38_of_the_48_test_slices_hold_consolidation(mirror):
 
 
 def test_the_shipped_prior_of_the_training_slices_is_the_true_infection(mirror):
-    from covidseg.scans.stored import read_picture
+    from covidseg.scans.pictures import read_picture
 
     train = load_dataset("semiseg", split="train", mirror=mirror)
     folder = mirror / "semiseg/Dataset/TrainingSet/MultiClassInfection-Train/Prior"

@@ -369,8 +369,8 @@ def official_dice(name, slices):
 
 def real_slices(mirror, kind):
     """(scan, [(image, truth), ...]) of a real volume of whole slices, or of published slices cut to the lungs."""
+    from covidseg.scans.pictures import read_picture
     from covidseg.scans.read import read_mask, read_scan
-    from covidseg.scans.stored import read_picture
 
     if kind == "p9":
         scan = read_scan(mirror / "p9/rp_im/7.nii.gz")

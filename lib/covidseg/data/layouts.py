@@ -13,7 +13,7 @@ from pathlib import Path
 from covidseg.data.case import ALL_CLASSES, INFECTION_ONLY
 from covidseg.data.splits import patient_of
 from covidseg.errors import UserError
-from covidseg.scans.stored import PICTURES
+from covidseg.scans.pictures import PICTURES
 
 NO_PATIENT = ""  # the set does not say who it shows
 AS_DRAWN = ""  # classes: copies of p9 exist with all classes and with infection alone, so the mask decides

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from covidseg.data.layouts import AS_DRAWN, Volume
 from covidseg.errors import UserError
-from covidseg.scans.stored import ARRAYS, NIFTI, PICTURES, suffix_of
+from covidseg.scans.pictures import PICTURES
+from covidseg.scans.stored import ARRAYS, NIFTI, suffix_of
 
 __all__ = ["Found", "OwnData", "Trouble", "find_pairs", "in_folder"]
 

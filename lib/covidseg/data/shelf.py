@@ -15,8 +15,9 @@ from covidseg.data.case import ALL_CLASSES, CONSOLIDATION, GGO, INFECTION_ONLY, 
 from covidseg.data.layouts import Volume
 from covidseg.errors import UserError
 from covidseg.files import read_json
+from covidseg.scans.pictures import read_picture
 from covidseg.scans.read import read_mask, read_scan
-from covidseg.scans.stored import Scan, read_picture
+from covidseg.scans.stored import Scan
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,8 +23,9 @@ __all__ = ["engine_key", "source_key", "version_of"]
 PACKAGE = Path(covidseg.__file__).parent
 # Modules and packages whose code decides a score whatever is run. Plots, commands, tables and prose decide none.
 ENGINE = (
-    "data", "inference", "losses", "metrics", "nn", "phantom", "profiling", "runs/trial", "scans/dicom", "scans/read",
-    "scans/stored", "scans/upright", "sliding_window", "training",
+    "data", "inference", "losses", "metrics", "nn", "phantom", "profiling", "runs/trial", "scans/dicom",
+    "scans/dicom_checks", "scans/doubts", "scans/pictures", "scans/read", "scans/stored", "scans/upright",
+    "sliding_window", "training",
 )  # fmt: skip
 DECIDES_NOTHING = ("paper.py", "recipes.py", "diagram.py", "checks")  # of a paper's folder; the first two are data
 BORROWED = re.compile(r"covidseg\.((?:zoo|backbones)(?:\.\w+)?)")

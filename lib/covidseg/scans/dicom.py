@@ -9,11 +9,10 @@ from warnings import catch_warnings, filterwarnings, simplefilter
 import numpy as np
 
 from covidseg.errors import UserError
+from covidseg.scans.dicom_checks import LPS_TO_RAS, guessed, numbers, refuse_what_is_not_ct, rescale, thickness, tilt
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNEVEN = 0.1  # of the median distance: what a scanner rounds, less than what a lost slice leaves
 _SIDEWAYS = 0.5  # mm that a slice may lie beside the line through the first and the last: rounding, not a jump
-_TILT = 0.5  # degrees between the stack and the normal of its slices from which it is told
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
@@ -45,11 +44,11 @@ def read_series(path: Path, series: str | None = None) -> Series:
     if not headers:
         raise UserError(f"{path} holds DICOM files but no picture among them.")
     chosen, left_out = _one_series(path, headers, series)
-    _refuse_what_is_not_ct(path, chosen)
+    refuse_what_is_not_ct(path, chosen)
     ordered, direction = _sorted_by_position(path, chosen)
-    scales = _rescale(path, ordered)
+    scales = rescale(path, ordered)
     affine = _affine(ordered, direction)
-    notes = (*left_out, *_tilt(affine, direction), *_guessed(ordered))
+    notes = (*left_out, *tilt(affine, direction), *guessed(ordered))
     return Series(_voxels(ordered, scales or [(1.0, 0.0)] * len(ordered)), affine, scales is not None, notes)
 
 
@@ -128,56 +127,10 @@ def _series_name(uid, group) -> str:
     return f"number {header.get('SeriesNumber', '?')}, {header.get('SeriesDescription', '') or uid}, {len(group)} files"
 
 
-def _refuse_what_is_not_ct(path, chosen) -> None:
-    header = chosen[0][1]
-    if header.get("Modality", "CT") != "CT":
-        raise UserError(f"{path}: this series is {header.Modality}, not CT; covidseg reads chest CT.")
-    if int(header.get("NumberOfFrames", 1) or 1) > 1:
-        raise UserError(f"{path}: an enhanced (multi-frame) DICOM file; convert it first, e.g. with `dcm2niix`.")
-    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        for file, each in chosen:
-            if tag not in each or each[tag].value is None:
-                raise UserError(f"{file} has no {tag}, so its place is unknown; export the series again.")
-    for file, header in chosen:
-        if tag := _impossible(header):
-            raise UserError(f"{file}: its {tag} {_short(header[tag].value)} cannot be; export the series again.")
-    parts = {
-        "size": lambda h: (int(h.Rows), int(h.Columns)),
-        "direction": lambda h: tuple(float(v) for v in np.round(_numbers(h.ImageOrientationPatient), 3)),
-        "pixel spacing": lambda h: tuple(float(v) for v in np.round(_numbers(h.PixelSpacing), 3)),
-    }
-    for name, part in parts.items():
-        kinds: dict = {}
-        for file, header in chosen:
-            kinds.setdefault(part(header), file.name)
-        if len(kinds) > 1:
-            (one, this), (two, that) = list(kinds.items())[:2]
-            raise UserError(
-                f"{path}: slices of one series differ in {name}: {this} has {one}, {that} {two}. They are no volume: "
-                "put each kind in a folder of its own."
-            )
-
-
-def _impossible(header) -> str:
-    """The tag that says where the slice lies and cannot be true, or ""."""
-    axes, place, steps = (
-        _numbers(header[tag].value) for tag in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
-    )
-    if axes.shape != (6,) or not np.allclose(axes.reshape(2, 3) @ axes.reshape(2, 3).T, np.eye(2), atol=0.01):
-        return "ImageOrientationPatient"
-    if place.shape != (3,) or not np.isfinite(place).all():
-        return "ImagePositionPatient"
-    return "" if steps.shape == (2,) and np.isfinite(steps).all() and (steps > 0).all() else "PixelSpacing"
-
-
-def _short(value) -> str:
-    return " ".join(str(value).split())[:60]
-
-
 def _sorted_by_position(path, chosen):
-    across, down = np.split(_numbers(chosen[0][1].ImageOrientationPatient), 2)
+    across, down = np.split(numbers(chosen[0][1].ImageOrientationPatient), 2)
     normal = np.cross(across, down)
-    place = {file: float(normal @ _numbers(h.ImagePositionPatient)) for file, h in chosen}
+    place = {file: float(normal @ numbers(h.ImagePositionPatient)) for file, h in chosen}
     ordered = sorted(chosen, key=lambda item: place[item[0]])
     gaps = np.diff([place[file] for file, _ in ordered])
     if len(gaps):
@@ -198,7 +151,7 @@ def _sorted_by_position(path, chosen):
 
 def _refuse_sideways(path, ordered) -> None:
     """UserError where slices do not lie on one straight line; a tilted gantry moves all of them alike."""
-    places = np.array([_numbers(h.ImagePositionPatient) for _, h in ordered])
+    places = np.array([numbers(h.ImagePositionPatient) for _, h in ordered])
     if len(places) < 3:
         return
     line = places[0] + np.linspace(0, 1, len(places))[:, None] * (places[-1] - places[0])
@@ -210,40 +163,6 @@ def _refuse_sideways(path, ordered) -> None:
             f"{path}: the stack jumps sideways between {ordered[k][0].name} and {ordered[k + 1][0].name}: slices lie "
             f"up to {off.max():.1f} mm off the line. Two scans in one series? Put each in a folder of its own."
         )
-
-
-def _tilt(affine, normal) -> tuple[str, ...]:
-    """What to say of slices that are stacked aslant, as a tilted gantry makes them."""
-    step = (_LPS_TO_RAS[:3, :3] @ affine[:3, 2]) / np.linalg.norm(affine[:3, 2])
-    angle = float(np.degrees(np.arccos(min(1.0, abs(float(step @ normal))))))
-    return (f"the gantry was tilted: slices are stacked {angle:.1f} degrees aslant",) if angle > _TILT else ()
-
-
-def _guessed(ordered) -> tuple[str, ...]:
-    """What to say of a single slice that does not tell how thick it is."""
-    alone = len(ordered) == 1 and not _thickness(ordered[0][1])
-    return ("one slice that does not say how thick it is: volumes are of 1 mm",) if alone else ()
-
-
-def _thickness(header) -> float:
-    """mm, 0 where it is not known."""
-    found = _numbers([header.get("SliceThickness") or 0])
-    return float(found[0]) if len(found) and np.isfinite(found[0]) and found[0] > 0 else 0.0
-
-
-def _rescale(path, ordered):
-    """(slope, intercept) of each slice, or None where no slice has them; UserError where only some do."""
-    given = [[h.get(tag) for tag in ("RescaleSlope", "RescaleIntercept")] for _, h in ordered]
-    known = [None not in pair and "" not in pair for pair in given]
-    if not any(known):
-        return None
-    if not all(known):
-        name = ordered[known.index(False)][0]
-        raise UserError(f"{name} has no rescale slope and intercept, though other slices do: export the series again.")
-    scales = [(float(slope), float(intercept)) for slope, intercept in given]
-    if not np.isfinite(scales).all() or any(slope == 0 for slope, _ in scales):
-        raise UserError(f"{path}: a rescale slope is zero or no number: export the series again.")
-    return scales
 
 
 def _voxels(ordered, scales) -> np.ndarray:
@@ -275,19 +194,11 @@ def _voxels(ordered, scales) -> np.ndarray:
 def _affine(ordered, normal) -> np.ndarray:
     """DICOM gives mm in LPS: columns step along the first direction cosine, rows along the second."""
     first, last = ordered[0][1], ordered[-1][1]
-    across, down = np.split(_numbers(first.ImageOrientationPatient), 2)
-    row_step, column_step = _numbers(first.PixelSpacing)
-    start, end = _numbers(first.ImagePositionPatient), _numbers(last.ImagePositionPatient)
+    across, down = np.split(numbers(first.ImageOrientationPatient), 2)
+    row_step, column_step = numbers(first.PixelSpacing)
+    start, end = numbers(first.ImagePositionPatient), numbers(last.ImagePositionPatient)
     many = len(ordered) - 1
-    slice_step = (end - start) / many if many else normal * (_thickness(first) or 1)
+    slice_step = (end - start) / many if many else normal * (thickness(first) or 1)
     affine = np.eye(4)
     affine[:3] = np.column_stack([across * column_step, down * row_step, slice_step, start])
-    return _LPS_TO_RAS @ affine
-
-
-def _numbers(values) -> np.ndarray:
-    """Of a tag; empty where it holds no list of numbers."""
-    try:
-        return np.array([float(v) for v in values])
-    except (TypeError, ValueError):
-        return np.empty(0)
+    return LPS_TO_RAS @ affine

@@ -12,16 +12,16 @@ import numpy as np
 from covidseg.data.transforms import LUNG
 from covidseg.errors import UserError, unknown_name
 from covidseg.scans import upright
+from covidseg.scans.doubts import odd_air
 from covidseg.scans.grid import on_grid
-from covidseg.scans.stored import NIFTI, NO_RESCALE, PICTURES, Scan, read_stored, suffix_of
+from covidseg.scans.pictures import PICTURES
+from covidseg.scans.stored import NIFTI, NO_RESCALE, Scan, read_stored, suffix_of
 from covidseg.scans.upright import axes_from_code
 
 __all__ = ["INTENSITIES", "PICTURES", "Scan", "read_mask", "read_scan", "write_mask"]
 
 INTENSITIES = ("HU", "grey", "HU+1024")
 POSSIBLE = {"HU": (-(2**15), 2**15 - 1), "grey": (0, 255), "HU+1024": (-(2**15) + 1024, 2**15 + 1023)}
-BELOW_AIR = (-1100, 0.4)  # HU, and the share of voxels from which it is told; what lies outside a round picture is 0.2
-NO_AIR = -300  # HU; lung is below -600, fat above -150
 DARK = 64  # grey levels of a whole CT picture pass this: tissue is 200 in the lung window
 LUNG_PARTS = 12  # values a lung mask may have: background, five lobes, and what programs add
 # what mask files look like when they are opened as a picture: class numbers 0..3 would all look black
@@ -174,18 +174,8 @@ def _with_intensity(scan: Scan, asked: str | None) -> Scan:
     if asked is not None and NO_RESCALE in warnings:
         warnings.remove(NO_RESCALE)  # the user has said what the files do not
     if decided == "HU":
-        warnings += _odd_air(voxels[::2, ::2], asked)
+        warnings += odd_air(voxels[::2, ::2], asked)
     return replace(scan, voxels=voxels, intensity=decided, notes=tuple(notes), warnings=tuple(warnings))
-
-
-def _odd_air(voxels: np.ndarray, asked: str | None) -> list[str]:
-    """What HU without air, or with too much of it, let one doubt."""
-    doubts = []
-    if not (voxels < NO_AIR).any():
-        doubts.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
-    if (voxels < BELOW_AIR[0]).mean() > BELOW_AIR[1]:
-        doubts.append(f"most voxels lie below {BELOW_AIR[0]} HU, less than air. Is the scan {asked or 'CT'}?")
-    return doubts
 
 
 def _ends_at_one(voxels: np.ndarray, low: float, high: float) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import re
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ import numpy as np
 
 from covidseg.errors import UserError
 from covidseg.scans import dicom
+from covidseg.scans.pictures import PICTURES, natural, read_picture, stacked
 from covidseg.scans.upright import Axes
 
-NIFTI, PICTURES, ARRAYS = (".nii", ".nii.gz"), (".png", ".jpg", ".jpeg"), (".npy",)
+NIFTI, ARRAYS = (".nii", ".nii.gz"), (".npy",)
 AS_STORED = Axes((0, 1, 2), (False, False, False))
 NO_RESCALE = "the DICOM files do not say how their numbers become HU (no rescale slope and intercept)"
 UNITS = {1: ("metre", 1000.0), 3: ("micron", 0.001)}  # code of a NIfTI header -> mm; files that say nothing mean mm
@@ -98,7 +98,7 @@ def read_stored(path: Path, series: str | None = None, labels: bool = False) -> 
 
 
 def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
-    files = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=_natural)
+    files = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=natural)
     if not files:
         inner = sorted(p.name for p in path.iterdir() if p.is_dir())
         hint = f" It has folders: {', '.join(inner[:5])}; name one of them." if inner else ""
@@ -106,7 +106,7 @@ def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
     if dicom.has_dicom(path):
         return _dicom_scan(path, series)
     if pictures := [p for p in files if suffix_of(p) in PICTURES]:
-        return _stacked(path, pictures, labels)
+        return _upright_scan(path, stacked(path, pictures, labels))
     scans = [p.name for p in files if suffix_of(p) in (*NIFTI, *ARRAYS)]
     if len(scans) == 1:
         return read_stored(path / scans[0], series, labels)
@@ -115,26 +115,9 @@ def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
     raise UserError(f"{path} holds neither DICOM files nor pictures (first file: {files[0].name}).")
 
 
-def _stacked(path: Path, pictures: list[Path], labels: bool) -> Scan:
-    """Pictures as the slices of one scan, in the order given."""
-    slices = [read_picture(p, labels) for p in pictures]
-    for picture, array in zip(pictures, slices, strict=True):
-        if array.shape != slices[0].shape:
-            raise UserError(
-                f"{path}: {picture.name} is {array.shape}, {pictures[0].name} {slices[0].shape}; "
-                "the slices of a scan have one size. Name a single picture to read it alone."
-            )
-    return _upright_scan(path, np.stack(slices, axis=2))
-
-
 def suffix_of(path: Path) -> str:
     name = path.name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
-
-
-def _natural(path: Path) -> list:
-    """slice_2 before slice_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name.lower())]
 
 
 def _read_nifti(path: Path) -> Scan:
@@ -227,25 +210,6 @@ def _dicom_scan(path: Path, series: str | None) -> Scan:
     intensity, warned = ("HU", ()) if found.is_hu else ("", (NO_RESCALE,))
     place = dict(spacing=_spacing(found.affine), affine=found.affine, axes=AS_STORED, file_shape=found.voxels.shape)
     return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=warned)
-
-
-def read_picture(path: Path, labels: bool = False) -> np.ndarray:
-    """A picture as stored numbers (rows, columns); colours become grey.
-
-    labels : keep a palette's indices, which are class numbers; without, a palette's colours become grey too
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("1", "L", "P", "I", "I;16", "F") or (picture.mode == "P" and not labels):
-                picture = picture.convert("L")
-            array = np.array(picture)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} claims more pixels than any slice has; it was not opened.") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}): copy it again.") from error
-    return array.astype(np.uint8) if array.dtype == bool else array
 
 
 def _read_array(path: Path) -> np.ndarray:

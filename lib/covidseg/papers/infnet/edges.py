@@ -85,7 +85,7 @@ def semiseg_edges(part: str = "labelled", mirror=None) -> dict[str, np.ndarray]:
     Raises UserError, with the way out, where the set or its Edge folder is not here, and for a damaged picture.
     """
     from covidseg.data.datasets import find_volumes
-    from covidseg.scans.stored import PICTURES, read_picture
+    from covidseg.scans.pictures import PICTURES, read_picture
 
     folders = {"labelled": "Doctor-label", "unlabelled": "Pseudo-label"}
     if part not in folders:

@@ -134,7 +134,7 @@ def _known(volumes: dict, ids: Iterable[str] | None) -> list[str]:
 
 
 def _picture(path: Path, labels: bool = False) -> np.ndarray:
-    from covidseg.scans.stored import read_picture
+    from covidseg.scans.pictures import read_picture
 
     return np.ascontiguousarray(read_picture(path, labels=labels).T)
 
