@@ -469,6 +469,6 @@ def test_the_shipped_prior_of_the_training_slices_is_the_true_infection(mirror):
     train = load_dataset("semiseg", split="train", mirror=mirror)
     folder = mirror / "semiseg/Dataset/TrainingSet/MultiClassInfection-Train/Prior"
     for case in train[:10]:
-        shipped = read_picture(folder / f"{int(case.id.rpartition('_')[2])}.png").T > 128
+        shipped = read_picture(folder / f"{int(case.id.rpartition('_')[2])}.png")[0].T > 128
         (ours,) = guided_slices([case])
         assert np.array_equal(shipped, ours.prior > 0.5)

@@ -380,7 +380,7 @@ def real_slices(mirror, kind):
     folder = mirror / "semiseg/Dataset/TestingSet/LungInfection-Test"
     truths = sorted((folder / "GT").glob("*.png"))[::9]
     images = [next((folder / "Imgs").glob(f"{path.stem}.*")) for path in truths]
-    pairs = [(read_picture(i).T, read_picture(t).T > 127) for i, t in zip(images, truths, strict=True)]
+    pairs = [(read_picture(i)[0].T, read_picture(t)[0].T > 127) for i, t in zip(images, truths, strict=True)]
     return read_scan(images[0]), pairs
 
 

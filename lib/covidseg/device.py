@@ -24,7 +24,7 @@ def choose_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" holds no numbers
     except (RuntimeError, AssertionError, NotImplementedError):  # unknown name; no GPU; torch built without it
         raise UserError(f"Device {str(name)!r} is not available here; use cpu, or auto.") from None
     return device

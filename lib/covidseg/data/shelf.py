@@ -78,7 +78,7 @@ def _picture_labels(path: Path, scan: Scan, soft: bool) -> np.ndarray:
     """COVID-SemiSeg's mask pictures: palette indices 0..2, or the grey 38 and 75 their colours have; 0 and 255; or a
     ``soft`` pseudo label 0..255, cut at the middle. Raises UserError for other values: they would all read as lesion
     or as none."""
-    raw = read_picture(path, labels=True).T
+    raw = read_picture(path, labels=True)[0].T
     if raw.shape != scan.shape[:2]:
         raise UserError(f"{path} is {raw.shape}, its picture {scan.path.name} {scan.shape[:2]}: not a pair.")
     values = set(np.unique(raw).tolist())

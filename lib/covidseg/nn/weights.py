@@ -22,6 +22,7 @@ __all__ = ["LoadedWeights", "check_kinds", "load_weights", "read_tensors", "refu
 FORMAT = "covidseg-weights-1"
 KINDS = {"model": str, "options": Mapping, "preprocessing": Mapping, "about": Mapping, "state": Mapping}
 LARGEST_OPTION = 4096  # channels, layers, sides: no network here comes near
+LONGEST_TEXT = 200  # letters of a label: it stands in lines and under pictures
 LARGEST_INPUT = 4096  # pixels a side; a damaged number must not ask for all memory
 
 
@@ -91,11 +92,11 @@ def load_weights(path: str | Path) -> LoadedWeights:
         raise UserError(
             f"{path} wants inputs of {preprocessing.size} pixels a side; possible are 1 to {LARGEST_INPUT}."
         )
-    model.load_state_dict(record["state"])
     refuse_not_finite(path, record["state"])
+    model.load_state_dict(record["state"])
     about = dict(record.get("about", {}))
-    label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))
-    licence = one_line(str(about.pop("licence", "not stated")))
+    label = one_line(str(about.pop("label", f"{record['model']} from {path.name}")))[:LONGEST_TEXT]
+    licence = one_line(str(about.pop("licence", "not stated")))[:LONGEST_TEXT]
     model.preprocessing = preprocessing  # type: ignore[assignment]  # torch's types know tensors and modules alone
     return LoadedWeights(model.eval(), preprocessing, label, licence, about)
 
@@ -132,8 +133,14 @@ def _refuse_misfit(path: Path, record: dict, options: Mapping) -> None:
 
 
 def refuse_not_finite(path: str | Path, state: Mapping[str, Any]) -> None:
-    """UserError if a number in a state dict is NaN or infinite: such a network answers "nothing" to everything."""
+    """UserError if a number in a state dict is NaN or infinite: such a network answers "nothing" to everything.
+
+    Numbers that are complex, or not all there (a sparse tensor, one without memory), are refused, too.
+    """
     for name, value in state.items():
+        odd = isinstance(value, torch.Tensor) and (value.layout != torch.strided or value.is_complex() or value.is_meta)
+        if odd:
+            raise UserError(f"{path}: {name} is no plain list of real numbers. Take other weights.")
         if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
             raise UserError(f"{path}: {name} holds values that are not numbers (NaN or infinite). Take other weights.")
 

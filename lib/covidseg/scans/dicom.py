@@ -9,7 +9,16 @@ from warnings import catch_warnings, filterwarnings, simplefilter
 import numpy as np
 
 from covidseg.errors import UserError
-from covidseg.scans.dicom_checks import LPS_TO_RAS, guessed, numbers, refuse_what_is_not_ct, rescale, thickness, tilt
+from covidseg.scans.dicom_checks import (
+    LPS_TO_RAS,
+    doubts,
+    guessed,
+    numbers,
+    refuse_what_is_not_ct,
+    rescale,
+    thickness,
+    tilt,
+)
 
 _UNEVEN = 0.1  # of the median distance: what a scanner rounds, less than what a lost slice leaves
 _SIDEWAYS = 0.5  # mm that a slice may lie beside the line through the first and the last: rounding, not a jump
@@ -23,11 +32,21 @@ class Series(NamedTuple):
     affine: np.ndarray
     is_hu: bool
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Its files in order, hidden ones left out. UserError for a link that leads nowhere: a slice may be missing."""
+    found = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"{path} is a link that leads nowhere: copy the file, or take the link out of the folder.")
+    return [path for path in found if path.is_file()]
 
 
 def has_dicom(path: Path) -> bool:
     """True for a DICOM file, or a folder with at least one (files without suffix count)."""
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    files = files_in(path) if path.is_dir() else [path]
     return any(_is_dicom(file) for file in files)
 
 
@@ -42,14 +61,29 @@ def read_series(path: Path, series: str | None = None) -> Series:
     """
     headers = _headers(path)
     if not headers:
-        raise UserError(f"{path} holds DICOM files but no picture among them.")
+        raise UserError(f"{path} holds DICOM files but no picture among them.{_where_pictures_are(path)}")
     chosen, left_out = _one_series(path, headers, series)
     refuse_what_is_not_ct(path, chosen)
     ordered, direction = _sorted_by_position(path, chosen)
     scales = rescale(path, ordered)
     affine = _affine(ordered, direction)
     notes = (*left_out, *tilt(affine, direction), *guessed(ordered))
-    return Series(_voxels(ordered, scales or [(1.0, 0.0)] * len(ordered)), affine, scales is not None, notes)
+    voxels = _voxels(ordered, scales or [(1.0, 0.0)] * len(ordered))
+    return Series(voxels, affine, scales is not None, notes, (*_unread(path), *doubts(ordered, scales)))
+
+
+def _unread(path: Path) -> tuple[str, ...]:
+    """What to say of folders in a series' folder: at times they hold the rest of it."""
+    inner = [p.name for p in sorted(path.iterdir()) if p.is_dir() and has_dicom(p)] if path.is_dir() else []
+    return (f"its folders {', '.join(inner[:3])} hold DICOM files, too, which were not read",) if inner else ()
+
+
+def _where_pictures_are(path: Path) -> str:
+    """The way out from a DICOMDIR, the table of contents of a disc: a folder beside it with pictures."""
+    beside = path if path.is_dir() else path.parent
+    slices = (p for p in sorted(beside.rglob("*")) if p.parent != beside and p.is_file() and _is_dicom(p))
+    first = next(slices, None)
+    return "" if first is None else f" Name the folder of the slices, such as {first.parent}."
 
 
 def _headers(path: Path) -> list:
@@ -75,8 +109,7 @@ def _headers(path: Path) -> list:
 
 def _dicoms(path: Path) -> list[Path]:
     """The DICOM files in order. UserError for one beside them that should be one, by its name, and is not."""
-    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")] if path.is_dir() else [path]
-    files.sort()
+    files = files_in(path) if path.is_dir() else [path]
     dicoms = {file: None for file in files if _is_dicom(file)}  # in order, and quick to ask
     endings = {file.suffix.lower() for file in dicoms}
     for file in files:
@@ -102,13 +135,14 @@ def _one_series(path, headers, wanted):
     for file, header in headers:
         groups.setdefault(str(header.get("SeriesInstanceUID", "")), []).append((file, header))
     left_out = ()
-    if wanted is None and len(groups) > 1:
-        slices = {uid: group for uid, group in groups.items() if not all(_is_localizer(h) for _, h in group)}
-        if len(slices) == 1:
-            left_out = (f"{len(headers) - len(next(iter(slices.values())))} localizer image(s) left out",)
-            groups = slices
+    if wanted is None:
+        groups, left_out = _without_localizers(path, groups)
     names = {uid: _series_name(uid, group) for uid, group in groups.items()}
-    if wanted is not None:
+    if len(set(names.values())) < len(names):
+        names = {uid: f"{name}, {uid}" for uid, name in names.items()}
+    if wanted in groups:  # the whole UID, which may be the beginning of another
+        groups = {wanted: groups[wanted]}
+    elif wanted is not None:
         groups = {uid: group for uid, group in groups.items() if wanted in f"{uid} {names[uid]}"}
         if not groups:
             raise UserError(f"{path}: no series matches {wanted!r}. There are: {'; '.join(names.values())}.")
@@ -116,6 +150,16 @@ def _one_series(path, headers, wanted):
         listed = "; ".join(names[uid] for uid in groups)
         raise UserError(f"{path} holds {len(groups)} series: {listed}. Choose one: --series 'part of its name'.")
     return next(iter(groups.values())), left_out
+
+
+def _without_localizers(path, groups):
+    """The series without their overview pictures, and what to say of these. UserError where nothing else is there."""
+    slices = {uid: [(file, h) for file, h in group if not _is_localizer(h)] for uid, group in groups.items()}
+    slices = {uid: group for uid, group in slices.items() if group}
+    if not slices:
+        raise UserError(f"{path} holds localizers alone, overview pictures of the scanner: copy the series of slices.")
+    count = sum(map(len, groups.values())) - sum(map(len, slices.values()))
+    return slices, (f"{count} localizer image(s) left out",) if count else ()
 
 
 def _is_localizer(header) -> bool:
@@ -138,7 +182,8 @@ def _sorted_by_position(path, chosen):
         names = [file.name for file, _ in ordered]
         if (gaps < 1e-3).any():
             k = int(np.argmax(gaps < 1e-3))
-            raise UserError(f"{path}: {names[k]} and {names[k + 1]} lie at the same place; remove the double.")
+            phases = "keep one of the phases" if (gaps < 1e-3).mean() > 0.4 else "remove the double"
+            raise UserError(f"{path}: {names[k]} and {names[k + 1]} lie at the same place; {phases}.")
         if (abs(gaps - usual) > _UNEVEN * usual).any():
             k = int(np.argmax(abs(gaps - usual)))
             raise UserError(

@@ -6,18 +6,29 @@ import numpy as np
 
 from covidseg.errors import UserError
 
-__all__ = ["LPS_TO_RAS", "guessed", "numbers", "refuse_what_is_not_ct", "rescale", "thickness", "tilt"]
+__all__ = ["LPS_TO_RAS", "doubts", "guessed", "numbers", "refuse_what_is_not_ct", "rescale", "thickness", "tilt"]
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+_GREY = "MONOCHROME"
+_HU = ("HU", "HU_MOD", "US")  # US is "unspecified", which scanners write for HU
+_GAP = 1.5  # of the thickness between two slices from which it is told
 _TILT = 0.5  # degrees between the stack and the normal of its slices from which it is told
 
 
 def refuse_what_is_not_ct(path, chosen) -> None:
-    header = chosen[0][1]
-    if header.get("Modality", "CT") != "CT":
-        raise UserError(f"{path}: this series is {header.Modality}, not CT; covidseg reads chest CT.")
-    if int(header.get("NumberOfFrames", 1) or 1) > 1:
-        raise UserError(f"{path}: an enhanced (multi-frame) DICOM file; convert it first, e.g. with `dcm2niix`.")
+    """chosen : (file, header) of every slice. UserError where one is no CT slice or they are no volume together."""
+    for file, header in chosen:
+        kind = header.get("Modality") or ("CT" if header.get("SOPClassUID") in _CT_CLASSES else "")
+        if kind != "CT":
+            said = f"is {short(kind)}, not CT" if kind else "does not say that it is CT"
+            raise UserError(f"{path}: this series {said} ({file.name}); covidseg reads chest CT.")
+        if int(header.get("NumberOfFrames", 1) or 1) > 1:
+            raise UserError(f"{path}: an enhanced (multi-frame) DICOM file; convert it first, e.g. with `dcm2niix`.")
+        if not str(colour := header.get("PhotometricInterpretation", _GREY)).startswith(_GREY):
+            raise UserError(f"{file} is a picture in colours ({short(colour)}), not CT numbers.")
+        if str(unit := header.get("RescaleType") or "HU").strip() not in _HU:
+            raise UserError(f"{file}: its numbers are {short(unit)}, not HU. Choose the series that holds HU.")
     for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         for file, each in chosen:
             if tag not in each or each[tag].value is None:
@@ -30,6 +41,10 @@ def refuse_what_is_not_ct(path, chosen) -> None:
         "direction": lambda h: tuple(float(v) for v in np.round(numbers(h.ImageOrientationPatient), 3)),
         "pixel spacing": lambda h: tuple(float(v) for v in np.round(numbers(h.PixelSpacing), 3)),
     }
+    for name in ("PatientID", "FrameOfReferenceUID"):  # not shown: they say who it is
+        if len({str(h.get(name)) for _, h in chosen if h.get(name)}) > 1:
+            what = "patients" if name == "PatientID" else "positions of the patient (frames of reference)"
+            raise UserError(f"{path}: slices of one series are of several {what}: give each kind a folder of its own.")
     for name, part in parts.items():
         kinds: dict = {}
         for file, header in chosen:
@@ -40,6 +55,28 @@ def refuse_what_is_not_ct(path, chosen) -> None:
                 f"{path}: slices of one series differ in {name}: {this} has {one}, {that} {two}. They are no volume: "
                 "put each kind in a folder of its own."
             )
+
+
+def doubts(ordered, scales) -> tuple[str, ...]:
+    """What a series lets one doubt that is one volume: lost slices, gaps between them, several ways to HU."""
+    told = []
+    counted = [h.get("InstanceNumber") for _, h in ordered]
+    if None not in counted and len(set(counted)) == len(counted):
+        lost = sorted(set(range(int(min(counted)), int(max(counted)))) - {int(n) for n in counted})
+        if lost:
+            shown = ", ".join(map(str, lost[:4])) + (", ..." if len(lost) > 4 else "")
+            told.append(f"of its slices {min(counted)} to {max(counted)}, {len(lost)} are not there (number {shown})")
+    places = [numbers(h.ImagePositionPatient) for _, h in ordered]
+    apart = float(np.linalg.norm(places[-1] - places[0])) / max(1, len(places) - 1)
+    thick = thickness(ordered[0][1])
+    if thick and apart > _GAP * thick:
+        told.append(f"slices {thick:.3g} mm thick lie {apart:.3g} mm apart: what is between them, nobody has seen")
+    if scales and len(kinds := sorted(set(scales))) > 1:
+        (a, b), (c, d) = kinds[0], kinds[-1]
+        told.append(f"its slices become HU in several ways, as {a:g} x + {b:g} and as {c:g} x + {d:g}")
+    if any({"MIP", "MINIP"} & {str(part).upper() for part in h.get("ImageType") or []} for _, h in ordered):
+        told.append("its slices are projections of several (MIP): lungs look brighter or darker in them than they are")
+    return tuple(told)
 
 
 def impossible(header) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 from covidseg.data.transforms import LUNG
 from covidseg.errors import UserError, unknown_name
 from covidseg.scans import upright
-from covidseg.scans.doubts import odd_air
+from covidseg.scans.doubts import odd_air, odd_steps
 from covidseg.scans.grid import on_grid
-from covidseg.scans.pictures import PICTURES
-from covidseg.scans.stored import NIFTI, NO_RESCALE, Scan, read_stored, suffix_of
+from covidseg.scans.pictures import PICTURES, values_of
+from covidseg.scans.stored import NIFTI, NO_RESCALE, Scan, quiet_nibabel, read_stored, suffix_of
 from covidseg.scans.upright import axes_from_code
 
 __all__ = ["INTENSITIES", "PICTURES", "Scan", "read_mask", "read_scan", "write_mask"]
@@ -50,10 +50,12 @@ def read_scan(
     path = Path(path).expanduser()
     if intensity is not None and intensity not in INTENSITIES:
         raise unknown_name("intensity", intensity, INTENSITIES)
+    if fill is not None and not np.isfinite(fill):
+        raise UserError(f"--fill {fill} is no number; give one, e.g. -1024 (air).")
     scan = read_stored(path, series)
     if 0 in scan.voxels.shape:
         raise UserError(f"{path} holds no voxel: its shape is {scan.file_shape}.")
-    scan = _with_finite_values(scan, fill)
+    scan = _with_finitevalues_of(scan, fill)
     scan = _with_intensity(scan, intensity)
     return _turned_upright(scan, orientation)
 
@@ -75,7 +77,7 @@ def read_mask(
         notes.extend(assumed)
     if lung:
         return _inside(path, voxels, resample)
-    values = _values(voxels)
+    values = values_of(voxels)
     if values.tolist() in ([0, 255], [255]):
         return np.ascontiguousarray(voxels == 255, dtype=np.uint8)
     if not np.isin(values, (0, 1, 2, 3)).all():
@@ -86,7 +88,7 @@ def read_mask(
 
 def _inside(path: Path, voxels: np.ndarray, resampled: bool) -> np.ndarray:
     """A lung mask as 0 and 1; UserError where it is empty or what no mask is: NaN, fractions, many values."""
-    values = _values(voxels)
+    values = values_of(voxels)
     shown = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if len(values) > 6 else "")
     if len(values) > LUNG_PARTS or not np.isfinite(values).all() or (values % 1 != 0).any() or values[0] < 0:
         lossy = " Save the picture as PNG: JPEG changes values." if suffix_of(path) in (".jpg", ".jpeg") else ""
@@ -95,13 +97,6 @@ def _inside(path: Path, voxels: np.ndarray, resampled: bool) -> np.ndarray:
         where = "marks nothing where the scan lies" if resampled else "is 0 everywhere: it marks no lung"
         raise UserError(f"{path} {where}. Is it the right file?")
     return np.ascontiguousarray(voxels != 0, dtype=np.uint8)
-
-
-def _values(voxels: np.ndarray) -> np.ndarray:
-    """Different values, sorted; counting bytes is ten times faster than sorting them."""
-    if voxels.dtype == np.uint8:
-        return np.flatnonzero(np.bincount(voxels.ravel(), minlength=256))
-    return np.unique(voxels)
 
 
 def write_mask(path: str | Path, mask: np.ndarray, scan: Scan) -> Path:
@@ -141,7 +136,7 @@ def write_mask(path: str | Path, mask: np.ndarray, scan: Scan) -> Path:
 # ------------------------------------------------------------------------------------- values, units, orientation
 
 
-def _with_finite_values(scan: Scan, fill: float | None) -> Scan:
+def _with_finitevalues_of(scan: Scan, fill: float | None) -> Scan:
     if scan.voxels.dtype.kind != "f":
         return scan
     bad = ~np.isfinite(scan.voxels)
@@ -220,12 +215,16 @@ def _turned_upright(scan: Scan, wanted: str) -> Scan:
         code = _code_from_picture(scan, notes)
     axes = axes_from_code(code)
     spacing = tuple(scan.spacing[axis] for axis in axes.order)
-    return replace(scan, voxels=axes.upright(scan.voxels), axes=axes, spacing=spacing, notes=tuple(notes))
+    doubts = (*scan.warnings, *odd_steps(spacing))
+    how = dict(axes=axes, spacing=spacing, notes=tuple(notes), warnings=doubts)
+    return replace(scan, voxels=axes.upright(scan.voxels), **how)
 
 
 def _orientation_is_lost(scan: Scan) -> bool:
     """A bare diagonal, or a NIfTI header in which both forms are switched off."""
-    off = scan.header is not None and not (int(scan.header["qform_code"]) or int(scan.header["sform_code"]))
+    if scan.header is None:  # DICOM, whose own tags placed it: a patient who lies on the belly is a bare diagonal, too
+        return False
+    off = not (int(scan.header["qform_code"]) or int(scan.header["sform_code"]))
     return off or upright.is_plain(scan.affine)
 
 
@@ -255,10 +254,11 @@ def _write_nifti(path: Path, mask: np.ndarray, scan: Scan) -> None:
         header.set_data_dtype(np.uint8)
         header.set_slope_inter(1, 0)
         header["cal_min"] = header["cal_max"] = 0
-        for text in ("descrip", "aux_file", "intent_name", "db_name"):  # free text, at times a patient's name
+        for text in {"descrip", "aux_file", "intent_name", "db_name"} & set(header):  # at times a patient's name
             header[text] = b""
         header.extensions.clear()
-    image = nibabel.Nifti1Image(np.asfortranarray(stored), affine, header)
+    with quiet_nibabel():
+        image = nibabel.Nifti1Image(np.asfortranarray(stored), affine, header)
     if scan.header is not None:  # the constructor rewrites both forms where the affine and the header disagree
         image.header["qform_code"], image.header["sform_code"] = scan.header["qform_code"], scan.header["sform_code"]
     nibabel.save(image, path)

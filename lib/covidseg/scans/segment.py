@@ -145,6 +145,8 @@ def segment_scan(
     """
     if intensity not in ("auto", *INTENSITIES):
         raise unknown_name("intensity", intensity, ["auto", *INTENSITIES])
+    if str(lungs) == "":
+        raise UserError("--lungs is empty: give auto, none, or a file with a mask of the lungs.")
     clock = _Clock()
     where, given = choose_device(device), None if weights is None else choose_weights(weights)
     clock.lap("load weights")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import warnings
 import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from covidseg.errors import UserError
 from covidseg.scans import dicom
+from covidseg.scans.doubts import odd_header, slices_first
 from covidseg.scans.pictures import PICTURES, natural, read_picture, stacked
 from covidseg.scans.upright import Axes
 
@@ -77,7 +81,9 @@ def read_stored(path: Path, series: str | None = None, labels: bool = False) -> 
     Raises UserError, one line naming the file, for anything that cannot be read.
     """
     if not path.exists():
-        raise UserError(f"{path} does not exist.")
+        raise UserError(f"{path} {'is a link that leads nowhere' if path.is_symlink() else 'does not exist'}.")
+    if not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is neither a file nor a folder: save the scan to a file first.")
     try:
         if path.is_dir():
             return _read_folder(path, series, labels)
@@ -85,9 +91,11 @@ def read_stored(path: Path, series: str | None = None, labels: bool = False) -> 
         if suffix in NIFTI:
             return _read_nifti(path)
         if suffix in PICTURES:
-            return _upright_scan(path, read_picture(path, labels)[:, :, None])
+            picture, doubts = read_picture(path, labels)
+            return _upright_scan(path, picture[:, :, None], doubts)
         if suffix in ARRAYS:
-            return _upright_scan(path, _read_array(path))
+            array = _read_array(path)
+            return _upright_scan(path, array, slices_first(array.shape))
         if dicom.has_dicom(path):
             return _dicom_scan(path, series)
     except PermissionError as error:
@@ -98,16 +106,19 @@ def read_stored(path: Path, series: str | None = None, labels: bool = False) -> 
 
 
 def _read_folder(path: Path, series: str | None, labels: bool) -> Scan:
-    files = sorted((p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")), key=natural)
+    files = sorted(dicom.files_in(path), key=natural)
     if not files:
         inner = sorted(p.name for p in path.iterdir() if p.is_dir())
         hint = f" It has folders: {', '.join(inner[:5])}; name one of them." if inner else ""
         raise UserError(f"{path} is a folder without files.{hint}")
     if dicom.has_dicom(path):
         return _dicom_scan(path, series)
-    if pictures := [p for p in files if suffix_of(p) in PICTURES]:
-        return _upright_scan(path, stacked(path, pictures, labels))
+    pictures = [p for p in files if suffix_of(p) in PICTURES]
     scans = [p.name for p in files if suffix_of(p) in (*NIFTI, *ARRAYS)]
+    if pictures and scans:
+        raise UserError(f"{path} holds pictures ({pictures[0].name}, ...) and a scan ({scans[0]}): name one of them.")
+    if pictures:
+        return _upright_scan(path, *stacked(path, pictures, labels))
     if len(scans) == 1:
         return read_stored(path / scans[0], series, labels)
     if scans:
@@ -126,11 +137,13 @@ def _read_nifti(path: Path) -> Scan:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        image = nibabel.load(path)
-        if suffix_of(path) == ".nii.gz":
-            image, stored = _read_gzip(path, type(image))
-        else:
-            stored = np.asanyarray(image.dataobj.get_unscaled())  # in its own type
+        with quiet_nibabel():
+            image = nibabel.load(path)
+            raw = _header_as_it_stands(path, type(image))
+            if suffix_of(path) == ".nii.gz":
+                image, stored = _read_gzip(path, type(image))
+            else:
+                stored = np.asanyarray(image.dataobj.get_unscaled())  # in its own type
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is cut off or damaged ({error}): copy or download it again.") from error
     except (ImageFileError, HeaderDataError, ValueError, OverflowError, OSError) as error:
@@ -154,13 +167,41 @@ def _read_nifti(path: Path) -> Scan:
         path=path,
         voxels=_scaled(stored, image.dataobj.slope, image.dataobj.inter),
         intensity="",
-        spacing=tuple(mm * step for step in _spacing(image.affine)),
+        spacing=tuple(mm * step for step in _stated(raw, _spacing(image.affine), stored.shape)),
         affine=image.affine,
         axes=AS_STORED,
         file_shape=shape,
         header=image.header.copy(),
         notes=(f"its steps are in {unit}s",) if mm != 1 else (),
+        warnings=tuple(odd_header(raw, image.affine)),
     )
+
+
+@contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Nibabel mends headers and says so on the terminal; `odd_header` says it with the result, and which file."""
+    from nibabel.imageglobals import logger
+
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _header_as_it_stands(path: Path, kind: type):
+    """What nibabel mends while it reads: a step of 0 becomes one of 1 mm, a negative one positive."""
+    with gzip.open(path) if suffix_of(path) == ".nii.gz" else open(path, "rb") as stream:
+        return kind.header_class.from_fileobj(stream, check=False)
+
+
+def _stated(raw, spacing: tuple[float, ...], shape: tuple[int, ...]) -> tuple[float, ...]:
+    """The steps, nan where the header has none and nibabel made one up."""
+    if int(raw["sform_code"]) > 0:  # the affine says it
+        return spacing
+    known = [n == 1 or (np.isfinite(step) and step != 0) for step, n in zip(raw["pixdim"][1:4], shape, strict=True)]
+    return tuple(step if given else float("nan") for step, given in zip(spacing, known, strict=True))
 
 
 def _read_gzip(path: Path, kind: type) -> tuple[object, np.ndarray]:
@@ -209,7 +250,7 @@ def _dicom_scan(path: Path, series: str | None) -> Scan:
         raise UserError(f"{path}: a DICOM header is damaged ({reason}): copy the series again.") from error
     intensity, warned = ("HU", ()) if found.is_hu else ("", (NO_RESCALE,))
     place = dict(spacing=_spacing(found.affine), affine=found.affine, axes=AS_STORED, file_shape=found.voxels.shape)
-    return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=warned)
+    return Scan(path, found.voxels, intensity, **place, notes=found.notes, warnings=(*warned, *found.doubts))
 
 
 def _read_array(path: Path) -> np.ndarray:
@@ -222,8 +263,8 @@ def _read_array(path: Path) -> np.ndarray:
     return _narrow(array)
 
 
-def _upright_scan(path: Path, array: np.ndarray) -> Scan:
+def _upright_scan(path: Path, array: np.ndarray, doubts: Iterable[str] = ()) -> Scan:
     volume = array.reshape(array.shape + (1,) * (3 - array.ndim))
     # the affine of an upright array without known spacing: index (row, column, slice) -> RAS
     affine = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    return Scan(path, volume, "", (float("nan"),) * 3, affine, AS_STORED, array.shape)
+    return Scan(path, volume, "", (float("nan"),) * 3, affine, AS_STORED, array.shape, warnings=tuple(doubts))

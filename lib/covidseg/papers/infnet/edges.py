@@ -95,7 +95,7 @@ def semiseg_edges(part: str = "labelled", mirror=None) -> dict[str, np.ndarray]:
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURES)
     if not files:
         raise UserError(f"{folder} holds no edge picture: fetch the set again, or leave edges out to compute them.")
-    return {_case_id(path, part): _upright(path.stem, read_picture(path).T > 128) for path in files}
+    return {_case_id(path, part): _upright(path.stem, read_picture(path)[0].T > 128) for path in files}
 
 
 def _upright(stem: str, edge: np.ndarray) -> np.ndarray:

@@ -136,7 +136,7 @@ def _known(volumes: dict, ids: Iterable[str] | None) -> list[str]:
 def _picture(path: Path, labels: bool = False) -> np.ndarray:
     from covidseg.scans.pictures import read_picture
 
-    return np.ascontiguousarray(read_picture(path, labels=labels).T)
+    return np.ascontiguousarray(read_picture(path, labels=labels)[0].T)
 
 
 def _turned(name: str, array: np.ndarray) -> np.ndarray:
