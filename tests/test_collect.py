@@ -14,13 +14,14 @@ from covidseg.lessons import marks, notebook_folder, read
 from covidseg.lessons.collect import collect
 from covidseg.lessons.exercises import student_copy
 from covidseg.lessons.handed_in import lesson_of, marked_copy, numbers
-from covidseg.lessons.runner import Limits, Outcome
+from covidseg.lessons.runner import Limits, Outcome, run_notebook
 
 LESSON = "00_start_here"
 CHECK = [f'lesson.check("{LESSON}", {number}, answer)' for number in (1, 2, 3, 4)]  # the pretended students did two
 FIRST = "answer = 1250 / 1500"
 SECOND = "def answer(mask, spacing):\n    return mask.sum() * spacing[0] * spacing[1] / 100"
 STUB = "answer = None  # your turn"
+STUB_1 = "answer = None  # your turn: a number from 0 to 1"
 
 
 def hand_in(*sources: str):
@@ -94,7 +95,16 @@ def test_an_endless_loop_ends_and_is_a_row(tmp_path):
     endless = "import time\nwhile True:\n    time.sleep(1)"
     save(hand_in(endless, STUB, CHECK[0]), student(tmp_path, "class/dora"))
     (row,) = collect(tmp_path / "class", tmp_path / "out", [], timeout=120, limits=Limits(cell=3))
-    assert (row.status, row.correct) == ("marked", 0) and "KeyboardInterrupt" in row.note
+    assert (row.status, row.correct) == ("marked", 0) and "took longer than 3 s" in row.note
+
+
+def test_a_slow_cell_of_the_kit_is_not_the_students_doing(tmp_path, monkeypatch):
+    """On a busy machine the imports of a lesson take longer than a student's cell may; they have the whole time."""
+    notebook = hand_in("import time\ntime.sleep(6)\nx = 1", "import time\ntime.sleep(60)\ny = 1", "print(x)")
+    notebook.cells[0].metadata["covidseg"] = {"ours": True}
+    outcome = run_notebook(save(notebook, tmp_path), tmp_path / "out", timeout=120, limits=Limits(cell=3))
+    first, second, third = [cell for cell in read(outcome.executed).cells if cell.cell_type == "code"]
+    assert not first.outputs and second.outputs[0].ename == "KeyboardInterrupt" and third.outputs[0].text == "1\n"
 
 
 def test_called_again_it_marks_only_what_changed(a_class, marked, tmp_path, monkeypatch):
@@ -154,6 +164,8 @@ def test_the_copy_that_is_marked_has_the_kits_parameters_and_checks():
 
     copy = marked_copy(theirs, ours, find_exercises(ours, LESSON))
     assert lesson_of(theirs) == LESSON
+    as_we_wrote_it = [cell.metadata.get("covidseg") == {"ours": True} for cell in copy.cells if cell.source == STUB_1]
+    assert as_we_wrote_it == [True] and "ours" not in str([cell.metadata for cell in numbers(copy).values()])
     assert [cell.source for cell in numbers(copy).values()] == [f"from covidseg import lesson\n{c}" for c in CHECK]
     assert 'budget = "lesson"' in next(c.source for c in copy.cells if "parameters" in c.metadata.get("tags", []))
 
@@ -190,7 +202,8 @@ def test_a_lesson_that_is_misspelt_is_refused_before_anything_runs(a_class, tmp_
         collect(a_class, tmp_path, ["00_strat_here"])
 
 
-def test_the_command_prints_the_marks_and_where_they_lie(a_class, marked, capsys):
+def test_the_command_prints_the_marks_and_where_they_lie(a_class, marked, capsys, monkeypatch):
+    monkeypatch.setattr(marks, "run_notebook", None)  # all were marked with these limits before
     line = ["exercises", "collect", str(a_class), "00", "-o", str(marked), "--timeout", "120", "--cell", "110"]
     assert main(line) == 0
     said = capsys.readouterr().out

@@ -66,9 +66,11 @@ def marked_copy(notebook, ours, exercises: list[Exercise]):
     """A copy to be run: the student's cells, with our own parameters and checks in the place of theirs.
 
     ours : the committed notebook; exercises : of it, as `find_exercises` has them
-    The last check of each exercise is put back as it was, and bears its number in ``metadata.covidseg.marks``.
+    The last check of each exercise is put back as it was, and bears its number in ``metadata.covidseg.marks``. A cell
+    that the student left as it was is marked as ours: if it is slow, that is not the student's doing.
     """
     marked = copy.deepcopy(notebook)
+    known = {cell.source for cell in ours.cells if cell.cell_type == "code"}
     checks = {exercise.number: ours.cells[exercise.check].source for exercise in exercises}
     literals = [cell.source for cell in ours.cells if "parameters" in cell.metadata.get("tags", [])]
     last = {}
@@ -79,6 +81,8 @@ def marked_copy(notebook, ours, exercises: list[Exercise]):
         cell.metadata = {"tags": [tag for tag in _tags(cell) if tag == "parameters"]}
         if "parameters" in _tags(cell) and literals:
             cell.source = literals[0]
+        if cell.source in known:
+            cell.metadata["covidseg"] = {"ours": True}
         for number in map(int, CHECK.findall(cell.source)):
             last[number] = cell
     for number in checks.keys() & last.keys():

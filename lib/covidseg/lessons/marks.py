@@ -92,10 +92,13 @@ def mark(
     outcome = run_notebook(
         home / f"{source.stem}.ipynb", home / "run", timeout=timeout, environment=_environment(), limits=limits
     )
-    checked = handed_in.numbers(copy) | handed_in.numbers(_executed(outcome.executed))
+    executed = _executed(outcome.executed)
+    checked = handed_in.numbers(copy) | handed_in.numbers(executed)
     told.answers = [_answer(exercise.number, checked.get(exercise.number)) for exercise in exercises]
     told.correct = sum(answer["verdict"] == "correct" for answer in told.answers)
-    told.note, told.seconds = one_line(outcome.error)[:200], outcome.seconds
+    told.seconds = outcome.seconds
+    if outcome.error:  # the first is the one to look at: others may follow from it
+        told.note = one_line(_first_error(executed, limits) or outcome.error)[:200]
     write_json(home / "mark.json", {"key": key, "mark": asdict(told)})
     return told
 
@@ -124,7 +127,15 @@ def _key(digest: str, ours, exercises: list, name: str, timeout: float, limits: 
     modules = ["covidseg.lessons.answers", *(f"{home}.checks.nb_{name}" for home in homes)]
     found = [find_spec(module) for module in modules]
     code = [Path(spec.origin).read_text(encoding="utf-8") for spec in found if spec and spec.origin]
-    parts = [__version__, digest, timeout, asdict(limits), [ours.cells[e.check].source for e in exercises], code]
+    parts = [
+        __version__,
+        digest,
+        float(timeout),
+        limits.cell,
+        float(limits.memory),
+        [ours.cells[e.check].source for e in exercises],
+        code,
+    ]
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -145,6 +156,17 @@ def _executed(path: Path | None):
         return new_notebook()
 
 
+def _first_error(notebook, limits: Limits) -> str:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                where = f"cell {cell.execution_count}"
+                if output.get("ename") == "KeyboardInterrupt":
+                    return f"{where} took longer than {limits.cell} s"
+                return f"{where}: {output.get('ename')}: {output.get('evalue')}"
+    return ""
+
+
 def _answer(number: int, cell) -> dict:
     """What our check said of one exercise."""
     verdict, says = "not reached", ""
@@ -153,7 +175,9 @@ def _answer(number: int, cell) -> dict:
     for output in cell.get("outputs", []) if cell else []:
         text = output.get("text", "").strip() if output.output_type == "stream" else ""
         if output.output_type == "error":
-            verdict, says = "error", f"{output.get('ename')}: {output.get('evalue')}"
+            slow = output.get("ename") == "KeyboardInterrupt"  # so nbclient ends a cell
+            verdict = "too slow" if slow else "error"
+            says = "" if slow else f"{output.get('ename')}: {output.get('evalue')}"
         elif text == f"Exercise {number}: correct.":
             verdict = "correct"
         elif text.startswith(f"Exercise {number}: not yet. "):

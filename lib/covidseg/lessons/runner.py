@@ -40,7 +40,7 @@ class Outcome:
 class Limits:
     """Bounds for a notebook that somebody else wrote. An error in one of its cells does not end it."""
 
-    cell: int = 60  # seconds that one cell may take
+    cell: int = 60  # seconds that one cell may take; one with ``metadata.covidseg.ours`` has the whole notebook's
     memory: float = 8  # GiB of addresses for each process, where the system can bound it (not on Windows)
 
 
