@@ -13,7 +13,8 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout=300 \
 	--nbval-kernel-startup-timeout=120
-# A file's tests run in one process, files in this order: the longest first, or one process ends minutes after the other.
+# A file's tests run in one process (tests/conftest.py says which do not), files in this order: the longest first, or
+# one process ends minutes after the other. The last lines name the ten slowest tests.
 PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: run test test-lesson lint lab refresh weights gpu picture house site clean help
@@ -22,7 +23,7 @@ PYTEST := COVIDSEG_QUIET=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadscope -
 run: $(READY)  ## set up and run every notebook in the smoke budget (minutes), then say where the report is
 	$(BIN)/covidseg notebooks run --budget smoke --jobs $(JOBS)
 
-test: $(READY)  ## set up and test everything: code, and every notebook in the smoke budget (at most ten minutes)
+test: $(READY)  ## set up and test everything: code, and every notebook in the smoke budget (on two cores at most 15 minutes)
 	@status=0; $(MAKE) --no-print-directory lint || status=1; \
 	COVIDSEG_BUDGET=smoke $(PYTEST) $(NBVAL) tests/browser tests notebooks || status=1; exit $$status
 

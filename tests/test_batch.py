@@ -627,10 +627,12 @@ def test_what_nobody_could_tell_is_a_failure(notebook, submit, monkeypatch):
     assert outcome["status"] == "failed" and outcome["error"] == "ZeroDivisionError: division by zero"
 
 
-def test_planning_a_batch_loads_no_dask():
+def test_planning_a_batch_of_a_notebook_loads_neither_dask_nor_torch(notebook):
     code = "import sys, covidseg.runs.command, covidseg.tables.batch\n"
+    code += "covidseg.runs.plan.plan(sys.argv[1], [{}])\n"
     code += "print(sorted({'dask', 'distributed', 'torch'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    line = [sys.executable, "-c", code, str(notebook)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 
 

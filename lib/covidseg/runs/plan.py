@@ -60,8 +60,6 @@ def plan(notebook: str, combinations: list[dict], shared: dict | None = None, pl
 
     Raises UserError for a name or value that its parameters cell does not allow.
     """
-    from covidseg.runs.plain import trial_of  # torch, which a batch of other notebooks does without
-
     path, title, known, node = _plain(notebook) if plain else _notebook(notebook)
     defaults = {name: parameter.default for name, parameter in known.items()}
     runs = []
@@ -71,6 +69,8 @@ def plan(notebook: str, combinations: list[dict], shared: dict | None = None, pl
             parameters["budget"] = choose_budget(parameters["budget"])
         source = None
         if title == TRAIN_ONE:
+            from covidseg.runs.plain import trial_of  # torch, which a batch of other notebooks does without
+
             run = trial_of(parameters)  # checks the names that the parameters cell cannot list
             parameters |= {name: run.changed.get(name, default) for name, default in SPELT.items()}
             source = run.source_key()
