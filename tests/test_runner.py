@@ -239,7 +239,7 @@ def test_a_page_of_a_smoke_run_says_what_only_a_lesson_run_shows(tmp_path):
         notebook.cells[-1].outputs = [stream(f"20_toy: {budget} budget, seed 0, on cpu.\n")]
         path = save(notebook, tmp_path)
         assert ("The text speaks of" in page.notebook_html(path)) == told
-        outcome = Outcome("20_toy", "done", 1.0, {}, "", path)
+        outcome = Outcome("20_toy", "done", 1.0, executed=path)
         assert ("The text speaks of" in page.index_html([outcome], "T")) == told
 
 

@@ -2,7 +2,7 @@
 
     python tools/setup.py run     # set up in .venv, run every notebook in the smoke budget
     python tools/setup.py test    # set up, then all checks and tests
-    python tools/setup.py lab     # set up, then open the notebooks
+    python tools/setup.py lab     # set up, then open copies of the notebooks in mine/
 
 tests/test_any_machine.py compares these steps with the Makefile's.
 """
@@ -31,7 +31,7 @@ TARGETS = {  # each line: variables to set, program of the environment, its word
         "COVIDSEG_BUDGET=smoke COVIDSEG_QUIET=1 python -m pytest -n {jobs} --dist loadscope --no-loadscope-reorder "
         f"{NBVAL} tests/browser tests notebooks",
     ),
-    "lab": ("jupyter lab notebooks/00_start_here.ipynb",),
+    "lab": ("covidseg notebooks copy -o mine", "jupyter lab mine/00_start_here.ipynb"),
     "site": ("covidseg site -o site",),
 }
 
