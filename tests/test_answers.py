@@ -3,7 +3,7 @@
 from importlib import import_module
 
 import pytest
-from answers import basics, large, small
+from answers import basics, large, maps, small
 
 from covidseg import papers
 from covidseg.lesson import judge
@@ -12,7 +12,7 @@ from covidseg.lessons.exercises import find_exercises
 
 ROWS = {
     (name, number): row
-    for table in (basics.NOTEBOOKS, small.NOTEBOOKS, large.NOTEBOOKS)
+    for table in (basics.NOTEBOOKS, small.NOTEBOOKS, large.NOTEBOOKS, maps.NOTEBOOKS)
     for name, rows in table.items()
     for number, row in rows.items()
 }

@@ -188,7 +188,7 @@ def calibration(series, *, most=None, title=None, ax=None):
     ax.set_xlabel("probability of infection, as said", fontsize=9, color=QUIET)
     ax.set_ylabel("share infected, as found", fontsize=9, color=QUIET)
     ax.tick_params(labelsize=8, colors=QUIET)
-    ax.legend(loc="upper left", frameon=False, fontsize=8)
+    ax.legend(loc="lower right", frameon=False, fontsize=8)
     frame(ax, "left", "bottom")
     return titled(ax, title)
 
