@@ -19,16 +19,7 @@ _TILT = 0.5  # degrees between the stack and the normal of its slices from which
 def refuse_what_is_not_ct(path, chosen) -> None:
     """chosen : (file, header) of every slice. UserError where one is no CT slice or they are no volume together."""
     for file, header in chosen:
-        kind = header.get("Modality") or ("CT" if header.get("SOPClassUID") in _CT_CLASSES else "")
-        if kind != "CT":
-            said = f"is {short(kind)}, not CT" if kind else "does not say that it is CT"
-            raise UserError(f"{path}: this series {said} ({file.name}); covidseg reads chest CT.")
-        if int(header.get("NumberOfFrames", 1) or 1) > 1:
-            raise UserError(f"{path}: an enhanced (multi-frame) DICOM file; convert it first, e.g. with `dcm2niix`.")
-        if not str(colour := header.get("PhotometricInterpretation", _GREY)).startswith(_GREY):
-            raise UserError(f"{file} is a picture in colours ({short(colour)}), not CT numbers.")
-        if str(unit := header.get("RescaleType") or "HU").strip() not in _HU:
-            raise UserError(f"{file}: its numbers are {short(unit)}, not HU. Choose the series that holds HU.")
+        _refuse_other_kind(path, file, header)
     for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         for file, each in chosen:
             if tag not in each or each[tag].value is None:
@@ -36,15 +27,37 @@ def refuse_what_is_not_ct(path, chosen) -> None:
     for file, header in chosen:
         if tag := impossible(header):
             raise UserError(f"{file}: its {tag} {short(header[tag].value)} cannot be; export the series again.")
+    _refuse_several_people(path, chosen)
+    _refuse_several_grids(path, chosen)
+
+
+def _refuse_other_kind(path, file, header) -> None:
+    """UserError for a slice that holds no HU of one CT."""
+    kind = header.get("Modality") or ("CT" if header.get("SOPClassUID") in _CT_CLASSES else "")
+    if kind != "CT":
+        said = f"is {short(kind)}, not CT" if kind else "does not say that it is CT"
+        raise UserError(f"{path}: this series {said} ({file.name}); covidseg reads chest CT.")
+    if int(header.get("NumberOfFrames", 1) or 1) > 1:
+        raise UserError(f"{path}: an enhanced (multi-frame) DICOM file; convert it first, e.g. with `dcm2niix`.")
+    if not str(colour := header.get("PhotometricInterpretation", _GREY)).startswith(_GREY):
+        raise UserError(f"{file} is a picture in colours ({short(colour)}), not CT numbers.")
+    if str(unit := header.get("RescaleType") or "HU").strip() not in _HU:
+        raise UserError(f"{file}: its numbers are {short(unit)}, not HU. Choose the series that holds HU.")
+
+
+def _refuse_several_people(path, chosen) -> None:
+    for name in ("PatientID", "FrameOfReferenceUID"):  # not shown: they say who it is
+        if len({str(h.get(name)) for _, h in chosen if h.get(name)}) > 1:
+            what = "patients" if name == "PatientID" else "positions of the patient (frames of reference)"
+            raise UserError(f"{path}: slices of one series are of several {what}: give each kind a folder of its own.")
+
+
+def _refuse_several_grids(path, chosen) -> None:
     parts = {
         "size": lambda h: (int(h.Rows), int(h.Columns)),
         "direction": lambda h: tuple(float(v) for v in np.round(numbers(h.ImageOrientationPatient), 3)),
         "pixel spacing": lambda h: tuple(float(v) for v in np.round(numbers(h.PixelSpacing), 3)),
     }
-    for name in ("PatientID", "FrameOfReferenceUID"):  # not shown: they say who it is
-        if len({str(h.get(name)) for _, h in chosen if h.get(name)}) > 1:
-            what = "patients" if name == "PatientID" else "positions of the patient (frames of reference)"
-            raise UserError(f"{path}: slices of one series are of several {what}: give each kind a folder of its own.")
     for name, part in parts.items():
         kinds: dict = {}
         for file, header in chosen:
@@ -60,7 +73,7 @@ def refuse_what_is_not_ct(path, chosen) -> None:
 def doubts(ordered, scales) -> tuple[str, ...]:
     """What a series lets one doubt that is one volume: lost slices, gaps between them, several ways to HU."""
     told = []
-    counted = [h.get("InstanceNumber") for _, h in ordered]
+    counted = [h.get("InstanceNumber") or None for _, h in ordered]
     if None not in counted and len(set(counted)) == len(counted):
         lost = sorted(set(range(int(min(counted)), int(max(counted)))) - {int(n) for n in counted})
         if lost:

@@ -6,6 +6,10 @@ It answers where the authors' weights are neither on disk nor to be downloaded, 
 network without a download. It learns from chests first; then, for fewer steps, from slices of whole bodies, where
 bellies, necks and healthy lungs teach it where infection is not. Without them 30 % of what it marked in phantom
 volumes lay outside the lungs.
+
+The file that is shipped went on from an older one in its second part. The command alone, from nothing, was run once:
+Dice 0.631 on the 98 real slices of CT100 (shipped: 0.639), 0.819 on held-out phantoms (0.819), at most 0.2 % of what it
+marks outside the lungs of two phantom volumes (0.0 %), two healthy bodies clean in both.
 """
 
 from dataclasses import replace
