@@ -110,6 +110,7 @@ def _about_network(network: ShownNetwork, infos: list[MapInfo]) -> dict:
         "preprocessing": network.preprocessing.to_dict(),
         "maps": [_about_map(info) for info in infos],
         "first": _first_map(infos),
+        "named": len(network.model.named_maps()),
         "live": network.flat.to_dict() | {"switches": network.flat.switches} if network.flat else None,
     }
 

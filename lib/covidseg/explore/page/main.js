@@ -96,7 +96,9 @@ function showRibbons() {
   const infos = explorer.layers(choice()), info = explorer.info(choice());
   layers.fill(infos.map((one) => ({ group: one.kind, label: one.symbol.length > 1 || one.kind === "output" ? one.symbol : one.name, name: [one.of, one.place].filter(Boolean).join(", ") })));
   channels.fill(info.channels.map((label) => ({ group: info.name, label, name: `${info.word} ${label}` })));
-  by("layers-title").textContent = `Layers of ${explorer.network(choice()).label} (picture on the ${state.active ? "right" : "left"})`;
+  const { label, maps, named } = explorer.network(choice()), side = state.active ? "right" : "left";
+  const kept = maps.length < named ? `; the page holds ${maps.length} of its ${named} maps` : "";
+  by("layers-title").textContent = `Layers of ${label} (picture on the ${side}${kept})`;
   by("channels-title").textContent = `${info.of}: ${info.channels.length > 1 ? `its ${info.word}s` : "one map"}`;
   if (layers.look !== look) {
     infos.forEach((one, i) => {
