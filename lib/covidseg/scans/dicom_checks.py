@@ -72,13 +72,7 @@ def _refuse_several_grids(path, chosen) -> None:
 
 def doubts(ordered, scales) -> tuple[str, ...]:
     """What a series lets one doubt that is one volume: lost slices, gaps between them, several ways to HU."""
-    told = []
-    counted = [h.get("InstanceNumber") or None for _, h in ordered]
-    if None not in counted and len(set(counted)) == len(counted):
-        lost = sorted(set(range(int(min(counted)), int(max(counted)))) - {int(n) for n in counted})
-        if lost:
-            shown = ", ".join(map(str, lost[:4])) + (", ..." if len(lost) > 4 else "")
-            told.append(f"of its slices {min(counted)} to {max(counted)}, {len(lost)} are not there (number {shown})")
+    told = _lost_numbers(ordered)
     places = [numbers(h.ImagePositionPatient) for _, h in ordered]
     apart = float(np.linalg.norm(places[-1] - places[0])) / max(1, len(places) - 1)
     thick = thickness(ordered[0][1])
@@ -90,6 +84,18 @@ def doubts(ordered, scales) -> tuple[str, ...]:
     if any({"MIP", "MINIP"} & {str(part).upper() for part in h.get("ImageType") or []} for _, h in ordered):
         told.append("its slices are projections of several (MIP): lungs look brighter or darker in them than they are")
     return tuple(told)
+
+
+def _lost_numbers(ordered) -> list[str]:
+    """What to say where the slices' own numbers have gaps."""
+    counted = [h.get("InstanceNumber") or None for _, h in ordered]
+    if None in counted or len(set(counted)) < len(counted):
+        return []
+    lost = sorted(set(range(int(min(counted)), int(max(counted)))) - {int(n) for n in counted})
+    shown = ", ".join(map(str, lost[:4])) + (", ..." if len(lost) > 4 else "")
+    return (
+        [f"of its slices {min(counted)} to {max(counted)}, {len(lost)} are not there (number {shown})"] if lost else []
+    )
 
 
 def impossible(header) -> str:
