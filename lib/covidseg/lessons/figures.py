@@ -39,8 +39,8 @@ def quantise(png: bytes, colours: int = MOST_COLOURS) -> bytes:
 
     The kit's own colours (hit, missed, a class, a line) are kept exactly, since a legend names them, and so are black
     and white. The rest of the palette fits the picture; a rare colour counts for more than its area there, as its
-    weight is the root of its number of pixels. No dithering. A picture that has a small palette already, or would not
-    get smaller, comes back as it is.
+    weight is the root of its number of pixels. No dithering. A picture of few colours that has a small palette already,
+    or would not get smaller, comes back as it is.
     """
     from PIL import Image
     from scipy.spatial import KDTree
@@ -57,7 +57,7 @@ def quantise(png: bytes, colours: int = MOST_COLOURS) -> bytes:
     small.putpalette(palette.ravel().tolist())
     file = io.BytesIO()
     small.save(file, "PNG", optimize=True, **{key: value for key, value in picture.info.items() if key == "dpi"})
-    return min(png, file.getvalue(), key=len)
+    return file.getvalue() if len(present) > colours else min(png, file.getvalue(), key=len)
 
 
 def _palette(present, counts, colours: int):
