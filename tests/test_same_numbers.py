@@ -35,5 +35,5 @@ def test_versions_that_share_one_become_one_group_with_all_its_proofs():
     groups = joined([{"keys": ["a", "b"], "proof": "first"}, {"keys": ["x", "y"], "proof": "other"}], [("b", "c", "r")])
     assert {"keys": ["x", "y"], "proof": "other"} in groups and len(groups) == 2
     assert groups[-1]["keys"] == ["a", "b", "c"] and groups[-1]["proof"].startswith("first; r done again")
-    assert joined(groups, [("c", "c", "r")]) == groups
+    assert joined(groups, [("c", "c", "r"), ("a", "c", "again")]) == groups  # nothing new is proved
     assert len(joined(groups, [("a", "x", "s")])) == 1

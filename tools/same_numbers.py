@@ -57,7 +57,7 @@ def compared(again: list[dict], committed: list[dict]) -> tuple[list[tuple[str, 
 def joined(groups: list[dict], equal: list[tuple[str, str, str]]) -> list[dict]:
     """The groups of equal versions, those that share a version made one, each with what proves it."""
     for old, new, name in equal:
-        if old == new:
+        if any({old, new} <= set(group["keys"]) for group in groups) or old == new:
             continue
         proof = f"{name} done again: every score of every case is equal"
         touched = [group for group in groups if {old, new} & set(group["keys"])]
