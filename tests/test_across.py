@@ -105,7 +105,6 @@ def high(s, p):
 
 
 SLIPS_1 = [
-    (lambda s, p: None, "returns nothing"),
     (lambda s, p: high(s, p), "two numbers"),
     (lambda s, p: (high(s, p), low(s, p)), "lowest comes first"),
     (lambda s, p: (s + p - 1, high(s, p)), "no Dice is: 0"),
@@ -128,7 +127,6 @@ def people(taught, scored, new=True, drop=True, mean=np.mean, fill=None):
 
 
 SLIPS_2 = [
-    (lambda t, s: None, "returns nothing"),
     (lambda t, s: np.mean(people(t, s, drop=False)), "not a number"),
     (lambda t, s: np.mean(people(t, s, new=None)), "People who taught"),
     (lambda t, s: np.mean(people(t, s, new=False)), "the others are asked for"),

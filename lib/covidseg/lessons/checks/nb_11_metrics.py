@@ -36,7 +36,10 @@ def _fair_distance(answer):
             ("an empty truth", left, nothing, diagonal),
             ("two empty masks", nothing, nothing, 0.0),
         ):
-            value = number(answer(pred.copy(), truth.copy(), spacing))
+            given = answer(pred.copy(), truth.copy(), spacing)
+            if isinstance(given, float) and not np.isfinite(given):
+                return f"For {what} it gives {given}: what is the distance where nothing is marked?"
+            value = number(given)
             if not abs(value - expected) < 0.01 * max(expected, 1):
                 pixels = f"{shape[0]} x {shape[1]} pixels of {spacing[0]:g} x {spacing[1]:g} mm"
                 return f"For {what} ({pixels}) it gives {value:.2f} mm, not {expected:.2f} mm."

@@ -19,6 +19,7 @@ __all__ = ["Look", "SliceLooks", "VolumeLooks", "as_slices", "first_slice", "loo
 
 KEPT_SLICES = 16  # passes kept in memory: going back to a slice costs nothing
 KEPT_VOLUMES = 2
+COLOURS = 3  # channels that a slice is given in
 MOST_VOXELS = 128**3  # of a volume that goes through a network in one piece, with all its maps at hand
 HALVINGS = 16  # sides become multiples of this, or of what the patch allows: networks halve them that often
 
@@ -113,8 +114,14 @@ class VolumeLooks:
 
 def looks_of(model, cases, preprocessing: Preprocessing, names) -> SliceLooks | VolumeLooks:
     """How to look into this network, 2-D or 3-D, over these cases; UserError where they do not fit it."""
-    kind = VolumeLooks if dimensions(model) == 3 else SliceLooks
-    return kind(model, cases, preprocessing, names)
+    if dimensions(model) == 3:
+        return VolumeLooks(model, cases, preprocessing, names)
+    if (channels := input_channels(model)) > COLOURS:
+        raise UserError(
+            f"{type(model).__name__} reads {channels} channels, and a slice gives {COLOURS}: build it with "
+            f"in_channels={COLOURS}, or give `attention.capture` all that it reads."
+        )
+    return SliceLooks(model, cases, preprocessing, names)
 
 
 def as_slices(cases: Sequence[Case] | Case) -> Sequence[Case]:
