@@ -105,7 +105,6 @@ def high(s, p):
 
 
 SLIPS_1 = [
-    (lambda s, p: high(s, p), "two numbers"),
     (lambda s, p: (high(s, p), low(s, p)), "lowest comes first"),
     (lambda s, p: (s + p - 1, high(s, p)), "no Dice is: 0"),
     (lambda s, p: (low(s, p), (s + p) / 2), "arithmetic mean"),
