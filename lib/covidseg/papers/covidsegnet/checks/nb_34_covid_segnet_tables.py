@@ -23,17 +23,24 @@ def dice_allowed(answer) -> str:
     return ""
 
 
+def _too_high(given: float, sen: float, prec: float) -> str:
+    """What a wrong highest mean Dice is, if it is a usual one."""
+    if abs(given - (sen + prec) / 2) < 6e-4:
+        return "That is the arithmetic mean. Dice is the harmonic one, which is smaller, and concave (Jensen)."
+    if abs(given - max(sen, prec)) < 6e-4 or abs(given - 1) < 6e-4:
+        return "No case's Dice exceeds the harmonic mean of its Sen and Prec; what follows for the means?"
+    if abs(given - min(sen, prec)) < 6e-4:
+        return "Dice lies between Sen and Prec, so it may exceed the smaller of the two."
+    return ""
+
+
 def _slip(given: tuple[float, float], sen: float, prec: float, low: float, high: float) -> str:
     if np.allclose(given, (high, low), rtol=0, atol=6e-4):
         return "The lowest comes first."
     if abs(given[0] - (sen + prec - 1)) < 6e-4 > abs(given[1] - high) and low == 0:
         return f"For Sen {sen}, Prec {prec} the bound is below 0, and no Dice is: 0 then."
-    if abs(given[1] - (sen + prec) / 2) < 6e-4:
-        return "That is the arithmetic mean. Dice is the harmonic one, which is smaller, and concave (Jensen)."
-    if abs(given[1] - max(sen, prec)) < 6e-4 or abs(given[1] - 1) < 6e-4:
-        return "No case's Dice exceeds the harmonic mean of its Sen and Prec; what follows for the means?"
-    if abs(given[1] - min(sen, prec)) < 6e-4:
-        return "Dice lies between Sen and Prec, so it may exceed the smaller of the two."
+    if abs(given[1] - high) >= 6e-4 and (said := _too_high(given[1], sen, prec)):
+        return said
     if abs(given[0] - high) < 6e-4 or abs(given[0] - min(sen, prec)) < 6e-4:
         return "One case may have all the sensitivity, another all the precision: both have Dice 0. How low can it get?"
     if abs(given[0] - sen * prec) < 6e-4:
