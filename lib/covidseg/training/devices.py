@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -134,4 +135,11 @@ def join_team(device: str | torch.device) -> tuple[Team, torch.device]:
         torch.cuda.set_device(device)
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave_team)
     return Team(torch.distributed.get_rank(), size), device
+
+
+def _leave_team() -> None:
+    """End the connections before the process ends: a thread of theirs that is left over would abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
