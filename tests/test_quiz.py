@@ -9,7 +9,8 @@ from covidseg.errors import UserError
 from covidseg.lessons import all_notebooks, read
 from covidseg.lessons.quiz import Choice, Question, Quiz
 
-QUIZZES = ("00_start_here", "10_ct_data", "11_metrics")
+WITHOUT = {"35_reproduction_findings", "42_segment_your_ct"}  # a ledger of findings, and a walk through the program
+QUIZZES = tuple(path.stem for path in all_notebooks() if path.stem not in WITHOUT)
 
 
 @pytest.mark.parametrize("name", QUIZZES)
@@ -25,7 +26,7 @@ def test_no_other_notebook_has_one():
     ]
     assert shown == list(QUIZZES)
     with pytest.raises(UserError, match="has no quiz"):
-        lesson.quiz("40_train_one")
+        lesson.quiz("42_segment_your_ct")
     with pytest.raises(UserError, match="has no quiz"):
         lesson.quiz("99_none")
 
@@ -34,16 +35,16 @@ def test_no_other_notebook_has_one():
 def test_every_choice_says_something_of_its_own(name):
     questions = lesson.quiz(name).questions
     said = [choice.says for question in questions for choice in question.choices]
-    assert len(questions) >= 2 and len(set(said)) == len(said) and all(len(text) > 20 for text in said)
+    assert 2 <= len(questions) <= 3 and len(set(said)) == len(said) and all(len(text) > 20 for text in said)
 
 
 def test_the_right_choice_is_not_always_at_the_same_place():
-    places = {
+    places = [
         [choice.right for choice in question.choices].index(True)
         for name in QUIZZES
         for question in lesson.quiz(name).questions
-    }
-    assert len(places) > 1
+    ]
+    assert all(places.count(at) >= len(places) / 4 for at in range(3)), "who always opens b) should be wrong as often"
 
 
 def test_a_quiz_is_folded_as_html_and_answers_last_as_text():

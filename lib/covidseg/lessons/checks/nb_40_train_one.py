@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.lessons.answers import MISSING, kind, named, near, number, numbers
+from covidseg.lessons.quiz import Choice, Question
 
 # ------------------------------------------------------------------------------------------ 1: what may be reported
 
@@ -109,3 +110,33 @@ def rates_after_a_restart(answer) -> str:
 
 
 CHECKS = {1: may_be_reported, 2: on_both_sides, 3: gift_of_the_best, 4: rates_after_a_restart}
+
+QUIZ = (
+    Question(
+        "The best epoch has the higher mIoU on the fold, the last one was fixed before. Which may stand in a table?",
+        (
+            Choice(
+                "The best: it is what the network can do.",
+                "It was chosen by looking at the very cases it is scored on; part of its lead is luck.",
+            ),
+            Choice(
+                "The last; the best beside it only under its own name.",
+                "The record keeps both, so that you can see what the choice is worth.",
+                right=True,
+            ),
+            Choice("Their mean.", "Half of a gift is a gift."),
+        ),
+    ),
+    Question(
+        "You run with `size=64` because your laptop is slow. Why does no table show the run?",
+        (
+            Choice("Its score is too low.", "Scores play no part in it; a low one of a standard run is shown."),
+            Choice("Tables show runs on real data only.", "Phantom runs have their own column, named as such."),
+            Choice(
+                "It departs from the budget's standard, and a table compares like with like.",
+                "The record notes the change; `covidseg report -p size=64` shows such runs.",
+                right=True,
+            ),
+        ),
+    ),
+)

@@ -4,6 +4,7 @@ import numpy as np
 
 from covidseg.attention import reliability
 from covidseg.lessons.answers import near, number
+from covidseg.lessons.quiz import Choice, Question
 
 # --------------------------------------------------------------------------------------------- 1: contrast
 
@@ -132,3 +133,51 @@ def _named(given, right, slips) -> str:
 
 
 CHECKS = {1: contrast, 2: left_to_look_at, 3: calibration_error}
+
+QUIZ = (
+    Question(
+        "Dilation 1 of one block follows the size of the lesions. What does that say about AHSP?",
+        (
+            Choice(
+                "That small dilations look after small lesions.",
+                "In none of the twenty blocks does the correlation climb from dilation 1 to 8.",
+            ),
+            Choice(
+                "Little: it is one block of twenty, chosen after looking.",
+                "By chance about one block in twenty-four climbs; none did.",
+                right=True,
+            ),
+            Choice("That the network was trained well.", "Its Dice says something about that, a map does not."),
+        ),
+    ),
+    Question(
+        "The calibration error is 0.024 in the lungs and 0.006 over the whole slice. Which do you report?",
+        (
+            Choice(
+                "The one in the lungs, and say so.",
+                "The air around the patient is sure and right, and drowns the pixels that are in doubt.",
+                right=True,
+            ),
+            Choice("The smaller one, it counts more pixels.", "The pixels that it adds were never in question."),
+            Choice("Their mean.", "Of two answers to two questions the mean answers neither."),
+        ),
+    ),
+    Question(
+        "Inf-Net's A_3 is near 0 in the core of a lesion. What does it mean?",
+        (
+            Choice(
+                "The network sees no infection there.",
+                "The reverse: the coarser map has found it, so the next unit need not look.",
+            ),
+            Choice(
+                "The gradient vanished.",
+                "A is a weight between 0 and 1 that multiplies a feature; nothing is differentiated.",
+            ),
+            Choice(
+                "The coarser map is sure of the core, and the unit is sent elsewhere.",
+                "A = 1 - sigmoid(S): what is left is the rim, and whatever was missed.",
+                right=True,
+            ),
+        ),
+    ),
+)

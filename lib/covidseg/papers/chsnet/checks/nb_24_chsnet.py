@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.lessons.answers import array, near, number, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.chsnet.blocks import IC
 from covidseg.papers.chsnet.spectral import spectral_matrix
 from covidseg.papers.chsnet.wiring import PAPER
@@ -69,3 +70,44 @@ def ceiling_of_dice(answer) -> str:
 
 
 CHECKS = {1: spectral_line, 2: inception_parameters, 3: ceiling_of_dice}
+
+QUIZ = (
+    Question(
+        "Attention uses *global spectral* pooling in place of global average pooling. What changes?",
+        (
+            Choice(
+                "Nothing: the one frequency that is left is the mean.",
+                "Both give 0.403 on this slice. A new name is not yet a new number.",
+                right=True,
+            ),
+            Choice(
+                "It sees high frequencies, which an average cannot.",
+                "The window has one frequency, the lowest. The high ones are what is cut.",
+            ),
+            Choice(
+                "It is less drawn to extreme values.", "So the paper says; but it is the same sum over the same pixels."
+            ),
+        ),
+    ),
+    Question(
+        "The lung network loses six pixels of rim. What can the second network do about it?",
+        (
+            Choice(
+                "Find the lesions there all the same, from their surroundings.",
+                (
+                    "They are painted black, and it was trained to find nothing in black; its recall follows the "
+                    "ceiling down."
+                ),
+            ),
+            Choice(
+                "Nothing: its recall stays below the share that is inside the drawn lungs.",
+                "Look at the first mask before you believe the second.",
+                right=True,
+            ),
+            Choice(
+                "Raise an alarm.",
+                "It answers a flat logit below zero, as for healthy lung. An empty mask looks like good news.",
+            ),
+        ),
+    ),
+)

@@ -4,6 +4,7 @@ import numpy as np
 
 from covidseg.lessons.answers import near, number
 from covidseg.lessons.answers import numbers as two_numbers
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.chsnet.data import fold_of_slices
 
 # ------------------------------------------------------------------------------------------ 1: the fourth number
@@ -87,3 +88,56 @@ def _interval(given, gains, patients, rng) -> str:
 
 
 CHECKS = {1: fourth_number, 2: leaking_share, 3: interval_over_patients}
+
+QUIZ = (
+    Question(
+        "CHS-Net's row prints a Jaccard of 0.89 and a Dice of 0.81. What is certain?",
+        (
+            Choice(
+                "The Jaccard is not that of the infected pixels alone.",
+                "Of one region J = D / (2 - D), here 0.68. A mean with the background is the nearest reading, 0.82.",
+                right=True,
+            ),
+            Choice(
+                "The Dice is too low.", "It fits precision and recall of its row; it is the Jaccard that fits nothing."
+            ),
+            Choice(
+                "Nothing, the two measure different things.",
+                "They are one measure on two scales: each follows from the other.",
+            ),
+        ),
+    ),
+    Question(
+        "30 % of all slices are drawn at random for the test. What does the score then measure?",
+        (
+            Choice(
+                "How the network does on new patients.",
+                "No tested patient is new: nine in ten tested slices lie beside one that was learned.",
+            ),
+            Choice(
+                "How well the network fills gaps in scans it has seen.",
+                "Parted by people, the same network loses 0.3 to 0.5 of Dice.",
+                right=True,
+            ),
+            Choice("The same as a split by people, with more cases.", "More slices are no more people."),
+        ),
+    ),
+    Question(
+        "Lungs first wins on 189 of 233 slices of four scans, Wilcoxon p 4e-18. How sure are you?",
+        (
+            Choice(
+                "As sure as one can be.",
+                "The test takes 233 witnesses for independent; slices of one scan say the same thing.",
+            ),
+            Choice(
+                "Not at all: the p-value is too small to be true.",
+                "It is computed right, for a question that nobody asks.",
+            ),
+            Choice(
+                "As sure as four scans of three people allow.",
+                "Draw patients anew, not slices: exercise 3.",
+                right=True,
+            ),
+        ),
+    ),
+)

@@ -5,6 +5,7 @@ from functools import cache
 import torch
 
 from covidseg.lessons.answers import near, number, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.covidsegnet.blocks import FV
 from covidseg.sliding_window import windows
 
@@ -88,3 +89,59 @@ def _asked(shape, patch, overlap) -> int:
 
 
 CHECKS = {1: fv_parameters, 2: living_taps, 3: patches_of_a_scan}
+
+QUIZ = (
+    Question(
+        "Lesion 0.60, lung 0.30. The contrast branch multiplies by F_g = 0.2. What has it done to the two?",
+        (
+            Choice(
+                "It parts them more clearly, as a narrow window does.",
+                "The difference shrinks from 0.30 to 0.06. A window subtracts before it multiplies.",
+            ),
+            Choice("It makes them equal.", "Their ratio is 2, as before; a later layer can undo the factor."),
+            Choice(
+                "Their difference shrinks, their ratio stays.",
+                (
+                    "A factor below 1 never widens a difference. Only with the next convolution and its norm can "
+                    "it become a part of a window."
+                ),
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        (
+            "The lesson's small patches leave a map of 8 x 8 x 4 at the bottom. What is the branch with "
+            "dilation 8 there?"
+        ),
+        (
+            Choice(
+                "A 1 x 1 x 1 convolution: 26 of its 27 taps meet padding only.",
+                "So a comparison of context blocks on small patches compares less than its name says.",
+                right=True,
+            ),
+            Choice(
+                "The one that sees the whole map.",
+                "Its outer taps lie eight voxels away, beyond the map in every direction.",
+            ),
+            Choice("Dead: it answers zero.", "The tap in the middle always meets the map."),
+        ),
+    ),
+    Question(
+        "Three readings of where FV sits have 28, 35 and 70 million parameters. Which one did the authors build?",
+        (
+            Choice(
+                "The one with 70 million, the kit's default.",
+                "Two readers chose it on their own; that makes it likely, not known.",
+            ),
+            Choice(
+                "Unknown: the paper prints no number of parameters to count against.",
+                "One printed count would decide it. Ask for it when you review.",
+                right=True,
+            ),
+            Choice(
+                "The smallest, as good practice asks.", "No sentence of the paper says so, and taste is no evidence."
+            ),
+        ),
+    ),
+)

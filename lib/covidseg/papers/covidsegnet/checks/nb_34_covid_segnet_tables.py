@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from covidseg.lessons.answers import named, near, number, numbers
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.metrics import dice, surface_dice
 
 # ------------------------------------------------------------------------------------------ 1: what two means allow
@@ -130,3 +131,54 @@ def near_in_mm(answer) -> str:
 
 
 CHECKS = {1: dice_allowed, 2: external_dice, 3: near_in_mm}
+
+QUIZ = (
+    Question(
+        "A row prints mean sensitivity 0.986, mean precision 0.983 and a mean Dice of 0.865. Possible?",
+        (
+            Choice(
+                "Yes, if a few patients are very bad.",
+                "Bad patients would lower the means, too: the sum of both less 1 stays below the mean Dice.",
+            ),
+            Choice(
+                "No: the mean Dice must be 0.968 or more.",
+                "S + P - 1 is at most D for each patient, and means keep that.",
+                right=True,
+            ),
+            Choice(
+                "Yes, means of different measures are free.",
+                "Three means of one set of patients are tied by two inequalities.",
+            ),
+        ),
+    ),
+    Question(
+        "Mean sensitivity 0.72, mean precision 0.60. What is the mean Dice?",
+        (
+            Choice("0.65, their harmonic mean.", "That is the upper end, reached only where all patients are alike."),
+            Choice("0.66, their mean.", "Dice is never above the harmonic mean of the two, nor is its average."),
+            Choice(
+                "Anything from 0.32 to 0.65.",
+                "It depends on how much patients differ, which a table of means hides.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "The paper has 0.726 on its patients, Ma et al. 0.673 on P20. Which network is better?",
+        (
+            Choice(
+                "That cannot be said: other patients, and 731 scans to learn from against four.",
+                "Sixteen scans in place of four bring Ma's network to 0.777.",
+                right=True,
+            ),
+            Choice(
+                "COVID-SegNet, by 0.053.",
+                "The spread over patients is 0.2, and the two were never asked about the same one.",
+            ),
+            Choice(
+                "Ma's, as it learned from fewer.",
+                "Perhaps; but these numbers do not say what either does on the other's scans.",
+            ),
+        ),
+    ),
+)

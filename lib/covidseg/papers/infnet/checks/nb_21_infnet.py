@@ -3,6 +3,7 @@
 import torch
 
 from covidseg.lessons.answers import MISSING, kind, numbers, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.nn.layers import resize
 from covidseg.papers.infnet.network import RA
 from covidseg.papers.infnet.wiring import OFFICIAL, RAUnit
@@ -115,3 +116,53 @@ def _losses(published: float, meant: float, bce, w) -> str:
 
 
 CHECKS = {1: reverse_attention, 2: unit_parameters, 3: two_losses}
+
+QUIZ = (
+    Question(
+        "The paper weighs border pixels in the BCE. What did the published program train with?",
+        (
+            Choice(
+                "The weighted BCE of the paper.",
+                (
+                    "The program averages first, so the weights stand above and below the fraction and cancel: "
+                    "0.169, as without."
+                ),
+            ),
+            Choice(
+                'Plain BCE: `reduce="none"` counts as yes, and one number comes back instead of a picture.',
+                "The IoU term keeps its weights; of the BCE's nothing is left.",
+                right=True,
+            ),
+            Choice("No BCE at all.", "It is there, at full strength; only its weights are gone."),
+        ),
+    ),
+    Question(
+        "The coarser map says +30 everywhere. What can still move the next map, in the order of the code?",
+        (
+            Choice(
+                "Nothing.", "That is Equation 2 as printed, which erases after joining. The erratum turned it round."
+            ),
+            Choice("The feature of this level.", "It is multiplied by A = 0 before anything else."),
+            Choice(
+                "The edge feature.",
+                "It joins after the erasing, so a border that was drawn too far out can be pulled in.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "Inf-Net's published maps score 0.682 in Table II and 0.738 if you cut them at 0.5. Which number is wrong?",
+        (
+            Choice(
+                "Neither: the table's is a mean over 256 thresholds.",
+                "A soft map loses by that, however well it is placed. Name the rule with the number.",
+                right=True,
+            ),
+            Choice("The table's.", "It is what the paper's tool gives, and its rule is stated by the tool."),
+            Choice(
+                "The second: 0.5 is an arbitrary cut.",
+                "It is a choice, and so is a mean over all cuts. Both are right by their own rule.",
+            ),
+        ),
+    ),
+)

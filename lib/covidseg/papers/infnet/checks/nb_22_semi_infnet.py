@@ -6,6 +6,7 @@ from math import ceil
 import numpy as np
 
 from covidseg.lessons.answers import NotYet, array, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.infnet.semi import make_label, steps_as_run
 
 # ------------------------------------------------------------------------------------------------ 1: what it costs
@@ -97,3 +98,60 @@ def spares_clean_slices(answer: Callable) -> str:
 
 
 CHECKS = {1: steps_of_algorithm_1, 2: the_stretch, 3: spares_clean_slices}
+
+QUIZ = (
+    Question(
+        "The network answers at most 0.21 anywhere on a clean slice. Which label does the published program make?",
+        (
+            Choice(
+                "A black one.",
+                "So it would be unstretched: 54 of 255 at the most. The stretch lifts the strongest pixel to 255.",
+            ),
+            Choice(
+                "One with a lesion of full strength at the strongest pixel.",
+                "Every stretched label reaches 255, whether there is something to find or not.",
+                right=True,
+            ),
+            Choice(
+                "None: the slice is left out, because nothing is sure.",
+                "No score decides which label to trust; that is what the paper praises as threshold-free.",
+            ),
+        ),
+    ),
+    Question(
+        "A label is the network's own map, G = p. Which loss still pushes?",
+        (
+            Choice("The BCE.", "Its gradient is p - G, which is zero here."),
+            Choice(
+                "Neither.",
+                "The BCE is silent, but overlap still pays: the IoU moves the haze by +0.06 in the table above.",
+            ),
+            Choice(
+                "The weighted IoU, and it pushes haze up.",
+                "Haze against haze is a poor overlap, and the way to a better one is up.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "A student is wrong on 54 % of the pixels on which its labels were wrong. Has it learned their mistakes?",
+        (
+            Choice(
+                "Not by this number: the student that never saw a label is wrong on at least as many of them.",
+                "Those pixels are hard for everybody. A share needs a control beside it.",
+                right=True,
+            ),
+            Choice(
+                "Yes, more than half of them.",
+                "The student without any pseudo label repeats at least as many, and nobody taught it those.",
+            ),
+            Choice(
+                "No, it has mended almost half.",
+                (
+                    "The student of the experts' masks mends more of them; what the labels did is in the "
+                    "difference only."
+                ),
+            ),
+        ),
+    ),
+)

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from covidseg.lessons.answers import array, numbers, whole
+from covidseg.lessons.quiz import Choice, Question
 
 # --------------------------------------------------------------------------------------------- 1: the slipped target
 
@@ -76,3 +77,41 @@ def two_means(answer) -> str:
 
 
 CHECKS = {1: where_it_lands, 2: honest_writer, 3: two_means}
+
+QUIZ = (
+    Question(
+        "A network learned with true priors and is tested with predicted ones. What suffers most?",
+        (
+            Choice(
+                "Telling ground glass from consolidation.", "The lower rows of the confusion matrices hardly change."
+            ),
+            Choice(
+                "Healthy pixels near lesions: the prior's wide rim is filled with classes.",
+                "The damage is in the first row, of which there are fourteen times as many pixels.",
+                right=True,
+            ),
+            Choice(
+                "Nothing, a hint is only a hint.",
+                (
+                    "Trained beside a channel that never lies, the network takes it for an order: shown a black "
+                    "prior it finds nothing."
+                ),
+            ),
+        ),
+    ),
+    Question(
+        "The authors' tool prints 0.362 for consolidation, their table 0.458, of the same maps. Why?",
+        (
+            Choice(
+                "The table was rounded in the authors' favour.",
+                "No rounding moves a number by a tenth; and sensitivity and specificity move by the same ratio.",
+            ),
+            Choice("They are maps of two networks.", "Then the three columns would not all fit one ratio."),
+            Choice(
+                "The tool averages over 48 slices, the table over the 38 that have consolidation.",
+                "0.458 x 38/48 is 0.363: the other ten count 0 in the tool, whatever is answered.",
+                right=True,
+            ),
+        ),
+    ),
+)

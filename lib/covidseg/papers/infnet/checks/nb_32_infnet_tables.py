@@ -6,6 +6,7 @@ import numpy as np
 
 from covidseg.fetch.catalog import data_file
 from covidseg.lessons.answers import kind, number
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.infnet.protocol import curves
 
 MEASURES = ("dice", "sen", "spec", "s_alpha", "e_phi_mean", "mae")
@@ -62,3 +63,49 @@ def dice_over_thresholds(answer) -> str:
 
 
 CHECKS = {1: ceiling, 2: misfits, 3: dice_over_thresholds}
+
+QUIZ = (
+    Question(
+        "Two maps mark the same pixels at 0.5, one is surer of itself. Which has the higher Dice in Table II?",
+        (
+            Choice(
+                "Both the same: the masks are equal.",
+                "At 0.5 they are. The table averages over 256 thresholds, and a soft map loses at most of them.",
+            ),
+            Choice(
+                "The softer one: it is more honest.",
+                "Honesty is measured by calibration (`41_attention_explorer`), not by this mean.",
+            ),
+            Choice("The surer one.", "So the column measures sureness and shape together.", right=True),
+        ),
+    ),
+    Question(
+        "A perfect network is scored for consolidation by the tool, over all 48 slices. Its sensitivity?",
+        (
+            Choice(
+                "0.79: ten slices have no consolidation and count 0.",
+                "38/48. The printed table leaves the ten out, which is the better rule; say which one you used.",
+                right=True,
+            ),
+            Choice("1.", "It would be, if slices without the class were left out or counted as found."),
+            Choice("It has none.", "Of each empty slice the ratio is 0/0; the tool writes 0 and goes on."),
+        ),
+    ),
+    Question(
+        "Table IV ends with 0.739 for all three parts; Table II has Inf-Net at 0.682. Which network is the last row?",
+        (
+            Choice(
+                "Inf-Net, in a better run.", "All six columns are those of another row of Table II, digit for digit."
+            ),
+            Choice(
+                "Semi-Inf-Net: the rows of Table IV learned from pseudo labels.",
+                "So they must not be held against rows of Table II that did not.",
+                right=True,
+            ),
+            Choice(
+                "Inf-Net with weighted BCE.",
+                "No run of the published program had weights there; the row is found elsewhere in Table II.",
+            ),
+        ),
+    ),
+)

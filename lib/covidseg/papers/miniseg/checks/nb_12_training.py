@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from covidseg.lessons.answers import numbers
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.miniseg.recipes import MINISEG
 from covidseg.training import SupervisedHeads, learning_rate
 
@@ -152,3 +153,66 @@ def _gradients(net: nn.Module) -> torch.Tensor:
 
 
 CHECKS = {1: rate_and_iteration, 2: reading, 3: accumulation}
+
+QUIZ = (
+    Question(
+        (
+            "U-Net has 131 times MiniSeg's multiply-accumulates, and on one GPU it takes nine times as "
+            "long. Where does the factor go?"
+        ),
+        (
+            Choice(
+                "The authors' GPU is too weak for U-Net.",
+                "A weak GPU would make U-Net slower still, and the factor larger.",
+            ),
+            Choice(
+                (
+                    "MiniSeg waits for memory: its depthwise filters, norms and sums fetch and store much for "
+                    "each product."
+                ),
+                "MACs are not seconds. U-Net's dense filters compute while MiniSeg's maps travel.",
+                right=True,
+            ),
+            Choice(
+                "The MACs of the two were counted by different rules.",
+                "One counter counted both. It counts products, and says nothing of how fast they are done.",
+            ),
+        ),
+    ),
+    Question(
+        "Two networks, one run each, differ by 0.05 of Dice on a fold of eight slices. What do you know?",
+        (
+            Choice(
+                "The one with the higher Dice is the better network.",
+                "Four seeds of one and the same network lie up to 0.2 apart on this page.",
+            ),
+            Choice("The split leaks.", "A leak lifts both scores; it does not part them."),
+            Choice(
+                "Nothing yet: the difference is smaller than what another seed does to either.",
+                "More seeds, more cases, and the difference case by case: then ask again.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "The loss is multiplied by 65,536 before float16 runs backward. What does that change?",
+        (
+            Choice(
+                (
+                    "Small gradients stay above float16's smallest number; the step is the same, because they are"
+                    " divided again."
+                ),
+                "Unscaled, about half of the gradients above were rounded to zero.",
+                right=True,
+            ),
+            Choice(
+                "The learning rate is 65,536 times as large.",
+                "The gradients are divided by the same number before the update, so the rate is what it was.",
+            ),
+            Choice(
+                "float16 gets finer digits.",
+                "It keeps its ten bits. Scaling moves numbers to where the format has room.",
+            ),
+        ),
+    ),
+)

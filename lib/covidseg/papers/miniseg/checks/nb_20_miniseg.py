@@ -3,6 +3,7 @@
 import torch
 
 from covidseg.lessons.answers import array, number, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.papers.miniseg.network import AHSP
 
 
@@ -53,3 +54,49 @@ def folded_pooling(answer) -> str:
 
 
 CHECKS = {1: ahsp_parameters, 2: reach_in_mm, 3: folded_pooling}
+
+QUIZ = (
+    Question(
+        "The text says that stage 4 has nine blocks; Table 5 prints 82.91K parameters. Which network was trained?",
+        (
+            Choice("The text's, with nine blocks.", "That one has 88,672 parameters, which nobody rounds to 82.91K."),
+            Choice(
+                "That cannot be told without the weights.",
+                "It can be counted: parameters are whole numbers, and one value of N fits.",
+            ),
+            Choice(
+                "One with seven blocks in stage 4.",
+                "82,912 parameters, the printed number to the digit. Count first.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "At some pixel A[k] is 0. What becomes of scale k there?",
+        (
+            Choice(
+                "It passes as it is.",
+                "Eqn 7 adds: the scale is multiplied by 1 + A, which is 1 here and at most 2.",
+                right=True,
+            ),
+            Choice(
+                "It is switched off.",
+                "That would need a product with A alone; in Eqn 7 the scale itself stands beside the product.",
+            ),
+            Choice("It counts half.", "The factor is 1 + A, so it is never below 1."),
+        ),
+    ),
+    Question(
+        "You want MiniSeg faster and may slim one stage. Where is most work for fewest parameters?",
+        (
+            Choice(
+                "In stage 4.",
+                "It has 45,376 parameters and an eighth of the MACs: slimming it makes the network small, not fast.",
+            ),
+            Choice(
+                "In stage 1.", "1,976 parameters, each used on 256 x 256 pixels: a quarter of all MACs.", right=True
+            ),
+            Choice("In the decoder.", "10,560 parameters and less work than stage 1: 74 million MACs against 126."),
+        ),
+    ),
+)

@@ -1,6 +1,7 @@
 """Checks of 26_model_zoo: what a printed number allows, what attention costs, which speeds cannot be."""
 
 from covidseg.lessons.answers import names, number, numbers
+from covidseg.lessons.quiz import Choice, Question
 
 PRINTS = {  # as printed -> the least and the largest number of parameters that are printed so
     "82.91K": (82_905, 82_915),
@@ -59,3 +60,57 @@ def impossible_speeds(answer) -> str:
 
 
 CHECKS = {1: printed_range, 2: attention_macs, 3: impossible_speeds}
+
+QUIZ = (
+    Question(
+        "Table 5 puts PSPNet on ResNet50 and prints 64.03M. Built on ResNet-50 it has 45.49M. What now?",
+        (
+            Choice("The table's M is 1,024,000.", "It is, and that moves a number by 2.4 %. Here 40 % are missing."),
+            Choice(
+                "The row is of ResNet-101, which has 64.03M to the digit.",
+                "The text and the count are about two networks; believe the count.",
+                right=True,
+            ),
+            Choice("Counters of parameters differ.", "A sum of sizes has no freedom. Counters of operations have."),
+        ),
+    ),
+    Question(
+        "ShuffleNetV2 has more MACs than MiniSeg and takes a third of its time on one core. How can that be?",
+        (
+            Choice(
+                "It has fewer parameters.",
+                "It has more of them. How many numbers are stored does not set the time of a pass.",
+            ),
+            Choice(
+                "The clock was read on a busy machine.",
+                "Both ran in turn in the same minute, and the fastest pass counts.",
+            ),
+            Choice(
+                "It starts fewer operators and works on smaller maps.",
+                "MiniSeg starts 661 operators that write 324 MB, at 1.5 MACs a byte: it waits.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "Which of these networks segments lesions best?",
+        (
+            Choice(
+                "The map of sizes cannot say.",
+                (
+                    "Parameters, MACs and seconds are costs. Quality needs equal training: that is "
+                    "`31_miniseg_benchmark`."
+                ),
+                right=True,
+            ),
+            Choice(
+                "One on the upper edge of the map, which works most.",
+                "Work is a cost. Large maps help with borders, perhaps; no axis here shows it.",
+            ),
+            Choice(
+                "One with a long reach.",
+                "A lesion of eight pixels is found by looking closely; far is no virtue in itself.",
+            ),
+        ),
+    ),
+)

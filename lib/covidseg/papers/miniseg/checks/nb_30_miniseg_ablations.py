@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from covidseg.lessons.answers import named, near, number, whole
+from covidseg.lessons.quiz import Choice, Question
 from covidseg.nn.registry import create_model
 
 # ------------------------------------------------------------------------------------------ 1: agreement by chance
@@ -90,3 +91,39 @@ def _pairs(given, one, other, gaps) -> str:
 
 
 CHECKS = {1: agreement_by_chance, 2: heads_for_training, 3: paired_by_seed}
+
+QUIZ = (
+    Question(
+        "From MB+AH+TP to MiniSeg the paper gains 2.79 points. Is that what concatenate-fuse-split brings?",
+        (
+            Choice(
+                "Yes, it is the only difference between the rows.",
+                "The code of that row has ReLU in path E, 17 PReLU layers in place of 40: two things change.",
+            ),
+            Choice(
+                "It cannot be told: the activation changes in the same step.",
+                "An ablation answers only if one thing changes. A third row would part the two.",
+                right=True,
+            ),
+            Choice("No, PReLU brings all of it.", "The step holds both, in unknown parts."),
+        ),
+    ),
+    Question(
+        (
+            "In print, attention, sums and the second path together add 0.48 points of DSC to MB. What "
+            "would tell whether that is more than chance?"
+        ),
+        (
+            Choice(
+                "The spread over the five folds.",
+                "Folds are other patients, and both rows share them. How far a repeated training moves is not in it.",
+            ),
+            Choice(
+                "Both rows again with other seeds, compared seed by seed.",
+                "Here the gap of one and the same row moves by up to four points from seed to seed.",
+                right=True,
+            ),
+            Choice("More decimals.", "They print the same single run more finely."),
+        ),
+    ),
+)

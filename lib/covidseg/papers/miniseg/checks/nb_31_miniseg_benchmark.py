@@ -3,6 +3,7 @@
 import numpy as np
 
 from covidseg.lessons.answers import numbers
+from covidseg.lessons.quiz import Choice, Question
 
 TRAININGS = (  # slices, batch, epochs, sides of the passes of an epoch
     (79, 5, 80, (768, 640, 384, 512)),
@@ -110,3 +111,57 @@ def _ends(values) -> np.ndarray:
 
 
 CHECKS = {1: training_ratio, 2: two_means, 3: paired_interval}
+
+QUIZ = (
+    Question(
+        "MiniSeg and its rivals are trained for 80 epochs each. Is that equal training?",
+        (
+            Choice(
+                "No: an epoch of MiniSeg's is four passes, so it takes 4,800 steps and a rival 1,200.",
+                "Compare steps and pixels, not epochs. By pixels it is 5.4 times as much.",
+                right=True,
+            ),
+            Choice(
+                "Yes, an epoch is an epoch.",
+                "An epoch is what a program calls one. These two programs mean different things.",
+            ),
+            Choice(
+                "Yes, since all see the same slices.",
+                "They see the same slices, one of them four times as often and larger.",
+            ),
+        ),
+    ),
+    Question(
+        "MiniSeg leads on CT100 by 0.64 points, one training a fold. Which sentence does that carry?",
+        (
+            Choice(
+                "MiniSeg is the best of 32 networks on CT100.",
+                "Another seed moves a network by a point or two, so the order of the first few is open.",
+            ),
+            Choice(
+                "Small networks beat large ones.",
+                "The second, DUpsampling, has 350 times as many parameters and is nearly level with it.",
+            ),
+            Choice(
+                "MiniSeg is among the first on CT100.",
+                "The order within the lead needs seeds, and pairs of slices.",
+                right=True,
+            ),
+        ),
+    ),
+    Question(
+        "The ranks of 31 rivals on CT100 and on P9 correlate with -0.11. What follows?",
+        (
+            Choice("P9's table is wrong.", "Nothing says which. Both may be right about their slices."),
+            Choice(
+                "A rank on one set says nothing about the other: sets differ, or ranks are noise.",
+                "The table alone cannot tell which of the two it is. Seeds could.",
+                right=True,
+            ),
+            Choice(
+                "Networks that are good on CT100 are bad on P9.",
+                "-0.11 over 31 rivals is as near to nothing as chance makes it.",
+            ),
+        ),
+    ),
+)
