@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from covidseg import metrics
 from covidseg.errors import UnknownName, UserError
-from covidseg.metrics import NotAMask, segmentation_scores
+from covidseg.metrics import NotAMask, segmentation_scores, surface
 
 
 def points(mask):
@@ -119,6 +120,20 @@ def test_average_surface_distance_is_the_mean_over_both_boundaries():
 def test_boundary_is_the_set_of_pixels_with_a_neighbour_outside():
     for mask, _ in random_pairs():
         assert points(metrics.boundary(mask)) == border(mask)
+
+
+@pytest.mark.parametrize("which", ["all", "boundary"])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.7, 1.3)])
+@pytest.mark.parametrize("cost", [0, 10**6])  # of a tree beside a distance transform: the choice moves no digit
+def test_distances_in_a_slice_are_the_full_frames_to_the_last_digit(monkeypatch, which, spacing, cost):
+    monkeypatch.setattr(surface, "QUERY", cost)
+    monkeypatch.setattr(surface, "ENTRY", cost)
+    rng = np.random.default_rng(0)
+    for pred, truth in [(square(9, 9), square(1, 0)), *(rng.random((2, 30, 40)) < 0.2 for _ in range(4))]:
+        found = surface.directed_distances(pred, truth, spacing, which)
+        a, b = (pred, truth) if which == "all" else (metrics.boundary(pred), metrics.boundary(truth))
+        for distances, here, there in zip(found, (a, b), (b, a), strict=True):
+            assert np.array_equal(distances, distance_transform_edt(~there, sampling=spacing)[here])
 
 
 def test_all_pixels_and_boundary_differ_where_one_mask_covers_the_others_hole():
