@@ -5,7 +5,8 @@
 protocols : the published one of MiniSeg (five scores, distances between all pixels) and our own (HD, HD95, ASSD between
     boundaries), in pixels and in mm, as `segmentation_scores` answers them. Aims: at most 20 and 45 s for 1,000 pairs
 reference : what one writes first: for each of a protocol's distances an erosion where boundaries are asked for, then
-    SciPy's exact distance transform of both whole frames; where SimpleITK is installed, also its overlap and Hausdorff filters
+    the exact distance transform of both whole frames; where SimpleITK is installed, also its overlap and Hausdorff
+    filters
 
 Truths are phantoms' lesions, predictions the same with a wavering outline and a shift of some pixels. Both sides must
 answer the same. They take turns, pair by pair, and the processor's own time is counted, on one thread.
