@@ -134,7 +134,7 @@ class InfNet(nn.Module):
     width : of a named ResNet's first stage, 64 as published. Ours, for a CPU: with less, PPD, EA and RA shrink alike.
     ppd, ra, ea : the three components; rows of Table IV are ready in ``ABLATIONS``. Ours, as neither text nor code
     shows these networks: without PPD, S_g is a 1x1 convolution of f_5; with EA but no RA, e_att joins what S_g reads.
-    wiring : "official", "paper" or a ``Wiring``.
+    wiring : "official", "paper", "official_max" (VGG16 halves by maxima) or a ``Wiring``.
     """
 
     def __init__(

@@ -15,6 +15,9 @@ RIVALS = {
     "dense_unet": "Dense-UNet",
     "unetplusplus": "U-Net++",
 }
+# Table II with one trunk for all: VGG16, of which public weights that know pictures are at hand (tools/edge_trunk.py).
+ON_VGG16, INFNET_VGG16 = " on VGG16", {"backbone": "vgg16", "wiring": "official_max"}
+FAIR = ("unet", "attention_unet")  # U-Net++ on VGG16 takes four times Inf-Net's time
 # The networks of Table III, which name the kind of infection; a guided one reads a map of infection beside the slice.
 PLAIN, GUIDED = {"num_classes": 3, "in_channels": 3}, {"num_classes": 3, "in_channels": 6}
 GENTLE = 3e-4  # no BatchNorm: at the kit's own rates (Adam, 5e-3) its loss rises to thousands; measured on phantoms
@@ -38,6 +41,17 @@ ROWS = (
     *(
         Row(network=name, variant=variant, options={"config": "infnet", "num_classes": 1}, task="soft")
         for name, variant in RIVALS.items()
+    ),
+    Row(network="infnet", variant=f"Inf-Net{ON_VGG16}", options=INFNET_VGG16, task="soft"),
+    Row(network="infnet", variant=f"{SEMI}{ON_VGG16}", options=INFNET_VGG16, task="semi"),
+    *(
+        Row(
+            network=name,
+            variant=f"{RIVALS[name]}{ON_VGG16}",
+            options={"config": "chsnet", "backbone": "vgg16", "num_classes": 1},
+            task="soft",
+        )
+        for name in FAIR
     ),
     *(_labeller("deeplabv3plus", f"DeepLabV3+ (stride={n})", output_stride=n) for n in (8, 16)),
     _labeller("fcn8s", "FCN8s"),

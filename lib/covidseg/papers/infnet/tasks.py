@@ -48,6 +48,7 @@ PSEUDO = {  # by the recipe of the second step
     "infnet_lesson": Pseudo(64, 4, "lesson"),
     "infnet_short": Pseudo(400, 4, "lesson"),  # ours: eight for each of the doctors' 50, for a CPU
     "infnet_short_decayed": Pseudo(400, 4, "lesson"),
+    "infnet_long": Pseudo(1600, 3, "lesson"),  # ours: every label, and a little more steps than the doctors' 50 get
 }
 ALL_PSEUDO = Pseudo(1600, 99, "fast")  # code: every label, as many epochs as the second step
 GUIDES = {  # recipe of a guided labelling -> of the network that guides it
@@ -113,7 +114,7 @@ class SemiSupervised(SoftInfection):
 
     def _made_here(self, pseudo: Pseudo, train_set, out: Path, options: dict):
         """Algorithm 1, by an Inf-Net that learned from the masks alone."""
-        teacher = self.trial.sibling(variant="Inf-Net")
+        teacher = self.trial.sibling(variant=self.trial.variant.removeprefix("Semi-"))
         network = teacher.network()
         self._before(teacher.learn(network, train_set, None, out=out / "teacher", **options))
         plan = PLANS[pseudo.plan]
