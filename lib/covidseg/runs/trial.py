@@ -97,10 +97,10 @@ class Trial:
     ) -> History:
         """Train in place, in as many steps as the variant has; the last one's history.
 
-        options : as for `covidseg.training.train`; out, device, resume, ... Of an ``unseen`` set, and in a budget that
-        the task leaves ``unwatched``, no epoch is chosen on what is scored.
+        options : as for `covidseg.training.train`; out, device, resume, ... Of an ``unseen`` set, and in a budget or
+        by a recipe that the task leaves ``unwatched``, no epoch is chosen on what is scored.
         """
-        unseen = data_set(self.dataset).unseen or self.budget in self.task.unwatched
+        unseen = data_set(self.dataset).unseen or self.task.unwatched & {self.budget, self.recipe.name}
         if val_set is not None and unseen:
             val_set, self.task.facts["chosen_on"] = None, "nothing"
         return self.task.learn(network, train_set, val_set, **options)

@@ -51,7 +51,7 @@ class Task:
     headlines : the scores that the paper's tables are about, in words -> protocol and name of the score
     learns : what its recipes must offer, in words, for the message that refuses another
     counted_at : spatial size of the input at which the papers count multiply-accumulates
-    unwatched : budgets in which nothing is scored between epochs
+    unwatched : budgets, or recipes by name, in which nothing is scored between epochs
     macs_per_second : of training on one CPU thread, for estimates
 
     seconds : of the trainings before the last; facts : what the record says of their data
