@@ -171,7 +171,7 @@ def test_every_budget_is_recorded():
 # --------------------------------------------------------------------------- a training cut short, and resumed
 
 HALF = {"miniseg": RECIPE, "infnet": SOFT}  # golden/half_*.pt: last.pt of these, stopped in the middle of an epoch
-TOLERANCE = 1e-6  # of a weight; without vector instructions it differs by less
+TOLERANCE = 1e-6  # of a weight, or 1e-5 of a large one: so far two processors move it (an Intel Xeon by 1.2e-6)
 
 
 def tiny():
@@ -247,7 +247,7 @@ def test_a_checkpoint_written_before_is_resumed_to_the_same_weights(kind, tmp_pa
     assert digest(state) == digest(second.weights["last"])
     assert_close(state, whole.weights["last"], atol=TOLERANCE, rtol=0)
     expected = {name: torch.tensor(values, dtype=state[name].dtype) for name, values in was["weights"].items()}
-    assert_close(state, expected, atol=TOLERANCE, rtol=0)
+    assert_close(state, expected, atol=TOLERANCE, rtol=1e-5)
     assert [row["train_loss"] for row in first.rows] == pytest.approx(was["losses"], rel=1e-5)
     if golden("machine.json") == machine():
         assert digest(state) == was["sha256"] == digest(whole.weights["last"])
