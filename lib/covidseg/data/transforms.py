@@ -35,6 +35,8 @@ class Window(NamedTuple):
 LUNG = Window(-500, 1500)  # -1250..250 HU: the window in which half of P20 is published (Ma et al. 2020)
 MEDIASTINUM = Window(40, 400)  # -160..240 HU: soft tissue; the lungs turn black
 BONE = Window(400, 1800)  # -500..1300 HU
+CT_RANGE = (-1024, 3071)  # HU of 12 bits
+WIDEST = 65_536  # HU: all numbers of 16 bits
 WINDOWS = {"lung": LUNG, "mediastinum": MEDIASTINUM, "bone": BONE}
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -125,6 +127,11 @@ class Preprocessing:
             raise UserError(f"Preprocessing: std {self.std} must be above 0 (is every training image of one grey?).")
         if not all(math.isfinite(v) for v in self.window) or self.window.width <= 0:
             raise UserError(f"Preprocessing: {self.window} is no window: a level and a width above 0, in HU.")
+        if self.window.low >= CT_RANGE[1] or self.window.high <= CT_RANGE[0] or self.window.width > WIDEST:
+            low, high = CT_RANGE
+            raise UserError(f"Preprocessing: {self.window} shows a CT ({low} to {high} HU) in a single grey.")
+        if min(self.mean) < 0 or max(self.mean + self.std) > 1:
+            raise UserError(f"Preprocessing: mean {self.mean} and std {self.std} are no greys, which go from 0 to 1.")
 
     def normalise(self, image: np.ndarray, intensity: str = "HU") -> torch.Tensor:
         """(H, W) in HU or grey -> float32 (3, H, W) at native resolution: grey, minus mean, over std."""

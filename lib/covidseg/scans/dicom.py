@@ -10,10 +10,13 @@ import numpy as np
 
 from covidseg.errors import UserError
 from covidseg.scans.dicom_checks import (
+    AIR,
+    HIGHEST_HU,
     LPS_TO_RAS,
     doubts,
     guessed,
     numbers,
+    padding,
     refuse_what_is_not_ct,
     rescale,
     thickness,
@@ -68,7 +71,9 @@ def read_series(path: Path, series: str | None = None) -> Series:
     scales = rescale(path, ordered)
     affine = _affine(ordered, direction)
     notes = (*left_out, *tilt(affine, direction), *guessed(ordered))
-    voxels = _voxels(ordered, scales or [(1.0, 0.0)] * len(ordered))
+    voxels, padded = _voxels(ordered, scales)
+    if padded:
+        notes = (*notes, f"{padded:,} pixels of padding were taken as air")
     return Series(voxels, affine, scales is not None, notes, (*_unread(path), *doubts(ordered, scales)))
 
 
@@ -137,6 +142,8 @@ def _one_series(path, headers, wanted):
     left_out = ()
     if wanted is None:
         groups, left_out = _without_localizers(path, groups)
+    elif not wanted.strip():
+        raise UserError("--series is empty: give a part of a series' number, name or UID, or leave it out.")
     names = {uid: _series_name(uid, group) for uid, group in groups.items()}
     if len(set(names.values())) < len(names):
         names = {uid: f"{name}, {uid}" for uid, name in names.items()}
@@ -210,9 +217,11 @@ def _refuse_sideways(path, ordered) -> None:
         )
 
 
-def _voxels(ordered, scales) -> np.ndarray:
+def _voxels(ordered, known_scales) -> tuple[np.ndarray, int]:
+    """The numbers, (columns, rows, slices), and how many of them are bright padding, which became air."""
     import pydicom
 
+    scales, padded = known_scales or [(1.0, 0.0)] * len(ordered), 0
     whole = all(slope == 1 and intercept == int(intercept) for slope, intercept in scales)
     first = ordered[0][1]
     voxels = np.empty((len(ordered), first.Rows, first.Columns), np.int16 if whole else np.float32)
@@ -230,10 +239,13 @@ def _voxels(ordered, scales) -> np.ndarray:
             raise UserError(f"{file}: its pixels cannot be read ({reason[:300]}).") from error
         slope, intercept = scales[k]
         values = stored * slope + intercept
+        if (bright := padding(ordered[k][1], stored) & (values > HIGHEST_HU)).any():
+            padded += int(bright.sum())
+            values[bright] = AIR if known_scales or bright.all() else values[~bright].min()
         if voxels.dtype == np.int16 and (values.min() < -(2**15) or values.max() >= 2**15):
             voxels = voxels.astype(np.float32)  # 16 bits would wrap round
         voxels[k] = values
-    return voxels.transpose(2, 1, 0)
+    return voxels.transpose(2, 1, 0), padded
 
 
 def _affine(ordered, normal) -> np.ndarray:

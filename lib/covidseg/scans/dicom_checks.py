@@ -6,8 +6,21 @@ import numpy as np
 
 from covidseg.errors import UserError
 
-__all__ = ["LPS_TO_RAS", "doubts", "guessed", "numbers", "refuse_what_is_not_ct", "rescale", "thickness", "tilt"]
+__all__ = [
+    "AIR",
+    "HIGHEST_HU",
+    "LPS_TO_RAS",
+    "doubts",
+    "guessed",
+    "numbers",
+    "padding",
+    "refuse_what_is_not_ct",
+    "rescale",
+    "thickness",
+    "tilt",
+]
 
+AIR, HIGHEST_HU = -1024, 3071  # the ends of 12 bits
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _GREY = "MONOCHROME"
@@ -146,6 +159,16 @@ def rescale(path, ordered):
     if not np.isfinite(scales).all() or any(slope == 0 for slope, _ in scales):
         raise UserError(f"{path}: a rescale slope is zero or no number: export the series again.")
     return scales
+
+
+def padding(header, stored: np.ndarray) -> np.ndarray:
+    """bool, where the stored numbers are those that the header names for pixels outside of what was scanned."""
+    ends = [header.get(tag) for tag in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    first, last = (numbers([end]) for end in ends)
+    if not len(first):
+        return np.zeros(stored.shape, bool)
+    low, high = sorted([float(first[0]), float(last[0] if len(last) else first[0])])
+    return (stored >= low) & (stored <= high)
 
 
 def numbers(values) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 __all__ = ["odd_air", "odd_header", "odd_steps", "slices_first"]
 
 BELOW_AIR = (-1100, 0.4)  # HU, and the share of voxels from which it is told; what lies outside a round picture is 0.2
+WHITE = (3071, 0.02)  # HU, and the share of voxels from which it is told; metal is less
 NO_AIR = -300  # HU; lung is below -600, fat above -150
 STEPS, THICK = (0.1, 10.0), 60.0  # mm between pixels, and at most between slices: no chest CT has others
 OBLONG = 2.0  # of a pixel's sides from which it is told: networks learned from square ones
@@ -19,6 +20,8 @@ def odd_air(voxels: np.ndarray, asked: str | None) -> list[str]:
     doubts = []
     if not (voxels < NO_AIR).any():
         doubts.append(f"no voxel lies below {NO_AIR} HU: there is no air, so no lung. Is this CT of a chest, in HU?")
+    if (white := float((voxels > WHITE[0]).mean())) > WHITE[1]:
+        doubts.append(f"{white:.0%} of it lies above {WHITE[0]} HU, more than bone: if it is padding, make it -1024")
     if (voxels < BELOW_AIR[0]).mean() > BELOW_AIR[1]:
         doubts.append(f"most voxels lie below {BELOW_AIR[0]} HU, less than air. Is the scan {asked or 'CT'}?")
     return doubts

@@ -18,6 +18,7 @@ from covidseg.scans import dicom
 from covidseg.scans.doubts import odd_header, slices_first
 from covidseg.scans.pictures import PICTURES, natural, read_picture, stacked
 from covidseg.scans.upright import Axes
+from covidseg.text import one_line
 
 NIFTI, ARRAYS = (".nii", ".nii.gz"), (".npy",)
 AS_STORED = Axes((0, 1, 2), (False, False, False))
@@ -85,6 +86,8 @@ def read_stored(path: Path, series: str | None = None, labels: bool = False) -> 
     if not (path.is_file() or path.is_dir()):
         raise UserError(f"{path} is neither a file nor a folder: save the scan to a file first.")
     try:
+        if series is not None and not dicom.has_dicom(path):
+            raise UserError(f"--series {one_line(series)} chooses among DICOM series; {path} is none: leave it out.")
         if path.is_dir():
             return _read_folder(path, series, labels)
         suffix = suffix_of(path)
