@@ -9,11 +9,11 @@ would fill them with zeros.
 
 from collections.abc import Callable
 from math import isfinite, nan
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
 
 from covidseg.errors import UserError, unknown_name
 from covidseg.metrics.cases import Spacing
@@ -171,7 +171,7 @@ def _in_slice(here: np.ndarray, others: NDArray[np.bool_], spacing: tuple[float,
     if spacing == (1.0, 1.0):
         there = _places(boundary(others))  # from outside of a set, the nearest of it lies on its boundary
         if QUERY * len(here) + ENTRY * len(there) < others.size:
-            return KDTree(there, compact_nodes=False, balanced_tree=False).query(here)[0]
+            return _tree(there, compact_nodes=False, balanced_tree=False).query(here)[0]
     nearest = distance_transform_edt(~others, sampling=spacing, return_distances=False, return_indices=True)
     return _length(here - nearest[:, here[:, 0], here[:, 1]].T, spacing)
 
@@ -179,8 +179,14 @@ def _in_slice(here: np.ndarray, others: NDArray[np.bool_], spacing: tuple[float,
 def _in_volume(here: np.ndarray, others: NDArray[np.bool_], spacing: tuple[float, ...]) -> np.ndarray:
     """What the distance transform gives, of whole steps along the axes, so that a tolerance cuts at the same voxel."""
     there = _places(others)
-    nearest = KDTree(there * np.asarray(spacing)).query(here * np.asarray(spacing))[1]
+    nearest = _tree(there * np.asarray(spacing)).query(here * np.asarray(spacing))[1]
     return _length(here - there[nearest], spacing)
+
+
+def _tree(places: np.ndarray, **settings: Any) -> Any:
+    from scipy.spatial import KDTree  # a fifth of a second that a prediction does not need
+
+    return KDTree(places, **settings)
 
 
 def _places(mask: NDArray[np.bool_]) -> np.ndarray:
