@@ -315,6 +315,12 @@ def test_a_measured_run_tells_its_own_cost():
     assert cost == Cost(25 + AROUND, "measured on 2 runs")
 
 
+def test_a_changed_run_is_told_by_one_with_the_same_changes():
+    records = [toy_record("SB", seconds=20), toy_record("SB", seconds=90) | {"changed": {"epochs": 4}}]
+    assert estimate(RUN | {"epochs": 4}, records) == Cost(90 + AROUND, "measured on 1 run")
+    assert estimate(RUN, records) == Cost(20 + AROUND, "measured on 1 run")
+
+
 def test_a_run_of_another_network_is_scaled_by_macs():
     cost = estimate(RUN, [toy_record("MiniSeg", seconds=100)])
     assert cost.seconds - AROUND == pytest.approx(100 * 0.2164 / 0.4813, rel=1e-3)

@@ -11,6 +11,7 @@ PLACE = ("model", "variant", "dataset", "fold", "seed", "budget")
 CHANGES = ("recipe", "epochs", "size", "backbone_weights")
 # Seconds beside the training, which alone a record's cost counts. Measured on one thread:
 START = 8.0  # imports, the network, the cases, the notebook's kernel
+BF16 = 0.4  # of float32's seconds, on a processor that has instructions for it
 SCORING = 0.3  # a slice of 512 x 512 by every protocol, under both rules to choose an epoch
 
 
@@ -25,32 +26,36 @@ class Cost:
 def estimate(run: dict, records: list[dict]) -> Cost:
     """The cost of one run of ``40_train_one``, given as its parameters: training, and what comes before and after.
 
-    Measured: the mean of the same network's runs on the same data, budget and device. Else scaled: runs of the same
-    task there, by multiply-accumulates. Else estimated: MACs x slices x epochs x 3, on a CPU only, for a GPU has no
-    such number: there small networks wait for memory.
+    Measured: the mean of the same network's runs on the same data, budget and device, with the same changes of recipe
+    and length. Else scaled: such runs of the same task, by multiply-accumulates. Else estimated: MACs x slices x epochs
+    x 3, on a CPU only, for a GPU has no such number: there small networks wait for memory.
     """
     from covidseg.runs.trial import trial  # torch, which a table does without
 
     device = run.get("device", "cpu")
     changes = {name: run[name] for name in CHANGES if run.get(name)}
-    known = None if changes else _from_records(run, records, device)  # a standard run's record tells nothing of another
+    asked = trial(*(run[name] for name in PLACE), **changes)
+    known = _from_records(run, asked.changed, records, device)
     if not known and device != "cpu":
         return Cost(None, f"unknown: no run on {device} has been measured yet")
-    asked = trial(*(run[name] for name in PLACE), **changes)
     here, whole = volumes_here(run["dataset"]) or (1, 1)
     area = (asked.data_options.get("size", 512) / 512) ** 2
     around = START + SCORING * asked.sizes.val_cases * here / whole * area
     if known:
         return replace(known, seconds=known.seconds + around)
     seconds = asked.task.effort() / asked.task.macs_per_second * here / whole
+    seconds *= BF16 if asked.recipe.precision == "bf16" else 1
     part = "" if here == whole else f", {here} of {whole} volumes"
     return Cost(seconds + around, f"estimated from MACs x slices{part}, one CPU thread")
 
 
-def _from_records(run: dict, records: list[dict], device: str) -> Cost | None:
-    """The cost by what was measured on the same data, in the same budget, on the same device; None if nothing was."""
+def _from_records(run: dict, changed: dict, records: list[dict], device: str) -> Cost | None:
+    """The cost by what was measured on the same data, in the same budget, on the same device; None if nothing was.
+
+    A standard run tells nothing of one with another recipe or length, so ``changed`` must be equal.
+    """
     place = run["dataset"], run["budget"], device
-    near = [r for r in records if _where(r) == place and not r["changed"] and _task(r) == _task(run)]
+    near = [r for r in records if _where(r) == place and r["changed"] == changed and _task(r) == _task(run)]
     same = [r["cost"]["seconds"] for r in near if (r["model"], r["variant"]) == (run["model"], run["variant"])]
     if same:
         return Cost(mean(same), f"measured on {_count(len(same), 'run')}")

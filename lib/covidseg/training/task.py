@@ -35,6 +35,9 @@ class Plan(Protocol):
     def recipe(self) -> Recipe: ...
 
     @property
+    def budget(self) -> str: ...
+
+    @property
     def sizes(self) -> Budget: ...
 
     @property
@@ -100,7 +103,8 @@ class Task:
     def passes(self) -> float:
         """How many forward passes of the counted input the run's own network makes."""
         recipe, sizes = self.trial.recipe, self.trial.sizes
-        scoring = sizes.val_cases * self.share(recipe.val_size)
+        scored = 0 if self.unwatched & {self.trial.budget, recipe.name} else sizes.val_cases
+        scoring = scored * self.share(recipe.val_size)
         return recipe.epochs * (sizes.train_cases * self.one_pass() + scoring)
 
     def one_pass(self) -> float:
