@@ -1,12 +1,13 @@
 """What does a batch cost beyond the notebooks' own work, and what do two workers gain?
 
-    python benchmarks/batch_overhead.py
+    python benchmarks/batch_overhead.py [--save]
 
 Two numbers, on this machine as it is now (the load before it began is printed too; on a busy machine both are worse):
 seconds per notebook that are not its own work, from notebooks that do nothing; and how much faster two workers do
 eight smoke-sized runs of 40_train_one than one worker does, one thread each. Aims: at most 4 s, at least 1.8.
 """
 
+import argparse
 import os
 import sys
 import tempfile
@@ -14,6 +15,8 @@ import time
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+
+from _history import option, save
 
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COVIDSEG_QUIET": "1"}
 
@@ -66,7 +69,14 @@ def gain() -> tuple[float, float]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    option(parser)
+    options = parser.parse_args()
     print(f"{os.cpu_count()} CPUs, load before: {os.getloadavg()[0]:.1f}", flush=True)
-    print(f"overhead per notebook: {overhead():.2f} s (aim: at most 4)", flush=True)
+    idle = overhead()
+    print(f"overhead per notebook: {idle:.2f} s (aim: at most 4)", flush=True)
     one, two = gain()
     print(f"{RUNS} smoke runs: {one:.1f} s with 1 worker, {two:.1f} s with 2: {one / two:.2f} x (aim: at least 1.8)")
+    seconds = {"seconds per notebook beyond its own work": idle}
+    limits = dict.fromkeys(seconds, 4)
+    save(options, "batch, two workers", one / two, reference="one worker", asked=1.8, numbers=seconds, limits=limits)

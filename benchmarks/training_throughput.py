@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from time import perf_counter, process_time
 
+from _history import option, save
+
 
 def main():
     options = parse()
@@ -47,6 +49,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    option(parser)
     return parser.parse_args()
 
 
@@ -175,6 +178,10 @@ def show(options, rounds):
     print(f"kit over plain     {best['plain'] / best['kit']:.2f}")
     print(f"kit over dummy     {best['dummy'] / best['kit']:.2f}  (1.00: data cost nothing)")
     print(f"losses differ by   {apart:.1e} of their value at most")
+    of = f"{options.side} px, {options.threads} thread{'s' if options.threads > 1 else ''}"
+    ratio, data = best["plain"] / best["kit"], best["dummy"] / best["kit"]
+    save(options, f"training, {of}", ratio, reference="a plain loop", asked=2.0, device=options.device)
+    save(options, f"training data, {of}", data, reference="tensors that lie ready", device=options.device)
 
 
 if __name__ == "__main__":
