@@ -493,3 +493,15 @@ def test_other_masks_replace_the_cases_own():
     assert "infection: 16 pixels" in panel.caption.value and len(np.unique(pixels(panel))) > 2
     with pytest.raises(UserError, match="3 slices but 2 masks"):
         SliceExplorer(case, masks[:, :, :2])
+
+
+def test_a_picture_has_a_name_even_where_its_caption_is_a_table():
+    picture = np.zeros((4, 4), np.uint8)
+    said = {"A map.<table><tr><td>1</td></tr></table>": "A map.", "<table><tr><td>two</td></tr></table>": "two"}
+    for caption, name in said.items():
+        assert interactive_image(lambda a=1, words=caption: (picture, words), a=(1, 2)).image.tooltip == name
+
+
+def test_the_page_joins_every_control_with_its_label():
+    said = interactive_image(lambda a=1: np.zeros((4, 4), np.uint8), a=(1, 2)).children[1].children[-1].value
+    assert said.startswith('<style onload="') and "aria-labelledby" in said.partition('">')[0]

@@ -18,6 +18,7 @@ PICTURES_LOADED = """() => {
     return all.length > 0 && all.every(e => e.complete && e.naturalWidth > 0);
 }"""
 PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+INPUT = r"(slider|combobox|checkbox|textbox|spinbutton|listbox|radio|button|group|img|link)(?! \")"
 CONTROLS = ".widget-slider, .widget-dropdown, .widget-toggle-buttons, .widget-checkbox"
 
 
@@ -137,6 +138,12 @@ def move(control) -> None:
         buttons[(active + 1) % len(buttons)].click()
     else:
         control.locator("input[type=checkbox]").click()
+
+
+def unnamed(locator) -> list[str]:
+    """Lines of the page's accessibility tree that a screen reader meets without a name: '- slider'."""
+    lines = [line.strip() for line in locator.aria_snapshot().splitlines()]
+    return [line for line in lines if re.match(INPUT, line.removeprefix("- ").removeprefix("'"))]
 
 
 def try_all_controls(page, within=None) -> list[list[str]]:

@@ -48,3 +48,6 @@ def test_every_control_of_the_notebook_works(name, parts):
     labels = sum((labui.try_all_controls(page, cell) for cell in widgets), [])
     assert labels and labels == LABELS.get(name, labels)
     assert not page.faults, page.faults
+    assert [
+        line for cell in widgets for panel in labui.panels(page, cell) for line in labui.unnamed(panel.locator)
+    ] == []

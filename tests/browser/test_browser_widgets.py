@@ -63,6 +63,29 @@ def test_every_control_of_the_kit_moves_its_picture(toy):
     assert not toy.faults, toy.faults
 
 
+def test_a_screen_reader_hears_the_name_of_every_control(toy):
+    from playwright.sync_api import expect
+
+    show(labui.panels(toy)[0], "map")
+    for panel, labels in zip(labui.panels(toy), TOY_LABELS, strict=True):
+        assert labui.unnamed(panel.locator) == [] and [name for name, _ in panel.controls()] == labels
+        for label, control in panel.controls():
+            if "widget-slider" in control.get_attribute("class"):
+                expect(control.get_by_role("slider")).to_have_accessible_name(label)
+            elif "widget-toggle-buttons" in control.get_attribute("class"):
+                expect(control).to_have_accessible_name(label)
+                for button in control.get_by_role("button").all():
+                    chosen = "mod-active" in button.get_attribute("class")
+                    assert button.get_attribute("aria-pressed") == str(chosen).lower()
+    show(labui.panels(toy)[0], "Grad-CAM")  # the control of the channel is hidden, all others drawn as they were
+    assert labui.unnamed(labui.panels(toy)[0].locator) == []
+
+
+def test_what_has_no_name_is_found(toy):
+    toy.evaluate("document.body.insertAdjacentHTML('beforeend', '<div id=bare><button></button><input></div>')")
+    assert labui.unnamed(toy.locator("#bare")) == ["- button", "- textbox"]
+
+
 def test_block_dilation_and_blend_do_what_they_say(toy):
     explorer = labui.panels(toy)[0]
     show(explorer, "map")

@@ -137,7 +137,7 @@ def as_text(one: str, other: str, side: int = 128) -> str:
 def as_html(one: str, other: str, side: int = 128) -> str:
     """The same as the caption of a panel."""
     a, b = portrait(one), portrait(other)
-    head = f"<tr><th></th><th>{one}</th><th>{other}</th></tr>"
+    head = f"<tr><td></td><th>{one}</th><th>{other}</th></tr>"
     rows = "".join(f"<tr><th>{what}</th><td>{x}</td><td>{y}</td></tr>" for what, x, y in facts(a, b, side))
     maps = "".join(f"<p>Maps of {p.name}: {_named(p)}.</p>" for p in (a, b))
     return f'<table class="covidseg-facts">{head}{rows}</table>{maps}'

@@ -12,30 +12,12 @@ import ipywidgets as W
 import numpy as np
 
 from covidseg.errors import UserError
+from covidseg.show.widgets.style import STYLE
 
 __all__ = ["ImagePanel", "interactive_image", "png"]
 
 WIDE, HIGH = 512, 576  # a picture's room in pixels: a laptop shows it whole, and larger ones slow the sliders down
 FEW = 32  # letters: choices that fit this are buttons, more of them become a drop-down list
-
-STYLE = """<style>
-.covidseg-panel { gap: 20px; align-items: flex-start; }
-.covidseg-panel > .covidseg-side { gap: 4px; }
-.covidseg-panel .covidseg-picture { border-radius: 3px; }
-.covidseg-panel .covidseg-caption { margin-top: 10px; padding-top: 10px; border-top: 1px solid #8884; }
-.covidseg-panel .covidseg-caption .widget-html-content { font: 13px/1.5 var(--jp-ui-font-family, sans-serif);
-  color: var(--jp-content-font-color1, inherit); white-space: normal; font-variant-numeric: tabular-nums; }
-.covidseg-panel .covidseg-error { color: #D55E00; font-weight: 600; }
-.covidseg-panel .covidseg-facts { border-collapse: collapse; margin: 8px 0; }
-.covidseg-panel .covidseg-facts th { font-weight: 400; text-align: left; padding: 1px 14px 1px 0; opacity: 0.75; }
-.covidseg-panel .covidseg-facts td, .covidseg-panel .covidseg-facts tr:first-child th + th {
-  text-align: right; padding: 1px 0 1px 14px; }
-.covidseg-panel .covidseg-control { align-items: center; }
-.covidseg-panel .covidseg-control > .widget-label { flex: 0 0 72px; text-align: left; opacity: 0.75; }
-.covidseg-panel .widget-toggle-buttons { display: flex; flex-flow: row nowrap; margin-left: 2px; }
-.covidseg-panel .widget-toggle-buttons > .widget-label { margin-right: 6px; }
-.covidseg-panel .widget-toggle-buttons .widget-toggle-button { width: auto; min-width: 44px; padding: 0 12px; }
-</style>"""
 
 
 def interactive_image(render: Callable, /, **controls) -> "ImagePanel":
@@ -235,8 +217,9 @@ def _defaults(render) -> dict:
 
 
 def _plain(html: str) -> str:
-    """Text of a caption in one line, without its table and what follows it."""
-    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html.partition("<table")[0])).split())
+    """Text of a caption in one line: what stands before its table, or all of it if nothing does."""
+    words = html.partition("<table")[0].strip() or html
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", words)).split())
 
 
 def _split(result) -> tuple[np.ndarray, str]:

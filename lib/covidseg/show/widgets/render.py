@@ -160,7 +160,7 @@ def caption(
     lines = [f"<b>{escape(title)}</b>", *map(escape, details)]
     return (
         "<br>".join(lines)
-        + '<table class="covidseg-facts"><tr><th></th><th>area</th><th>min</th><th>mean</th><th>max</th></tr>'
+        + '<table class="covidseg-facts"><tr><td></td><th>area</th><th>min</th><th>mean</th><th>max</th></tr>'
         + f"{cells}</table>{escape(_difference(parts, region_name))}"
     )
 
