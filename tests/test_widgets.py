@@ -498,8 +498,8 @@ def test_other_masks_replace_the_cases_own():
 def test_a_picture_has_a_name_even_where_its_caption_is_a_table():
     picture = np.zeros((4, 4), np.uint8)
     said = {"A map.<table><tr><td>1</td></tr></table>": "A map.", "<table><tr><td>two</td></tr></table>": "two"}
-    for caption, name in said.items():
-        assert interactive_image(lambda a=1, words=caption: (picture, words), a=(1, 2)).image.tooltip == name
+    for html, name in said.items():
+        assert interactive_image(lambda a=1, words=html: (picture, words), a=(1, 2)).image.tooltip == name
 
 
 def test_the_page_joins_every_control_with_its_label():

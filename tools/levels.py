@@ -35,7 +35,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
     ("trunks of large networks", ("backbones",)),
     (
         "rivals; train, predict, look inside",
-        ("zoo", "training", "inference", "ensemble", "sliding_window", "attention", "profiling", "speed"),
+        ("zoo", "training", "inference", "ensemble", "sliding_window", "attention", "profiling", "speed", "roofline"),
     ),
     ("a folder for each paper: start here", ("papers",)),
     ("pictures and sliders", ("show", *(f"papers.{paper}.diagram" for paper in PAPERS))),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-__all__ = ["Memory", "Speed", "fastest", "forward", "memory", "peak_activations", "race"]
+__all__ = ["Memory", "Speed", "fastest", "forward", "kept", "memory", "operations", "peak_activations", "race"]
 
 LEAST = 3  # passes of each
 
@@ -111,6 +111,34 @@ def memory(model: nn.Module, shape: tuple[int, ...]) -> Memory:
 def peak_activations(model: nn.Module, shape: tuple[int, ...]) -> int:
     """``memory(...).peak``: bytes, of one image (C, H, W)."""
     return memory(model, shape).peak
+
+
+def operations(work: Callable[[], Any]) -> int:
+    """How many operators ``work()`` hands to the processor, forward and backward."""
+    with _Calls() as calls:
+        work()
+    return calls.many
+
+
+def kept(work: Callable[[], Any]) -> int:
+    """Bytes that the forward pass in ``work()`` keeps for its backward pass, each storage once."""
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work()
+    return sum(sizes.values())
+
+
+class _Calls(TorchDispatchMode):
+    many = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.many += 1
+        return func(*args, **(kwargs or {}))
 
 
 class _Alive(TorchDispatchMode):

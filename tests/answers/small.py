@@ -141,6 +141,22 @@ MINISEG = {
         ],
         also=[(BLOCK, (PLAIN + 0.111)), (BLOCK, (PLAIN + 1 / 9).numpy()), (BLOCK, (PLAIN + 1 / 9).tolist())],
     ),
+    4: Row(
+        "function to a number",
+        lambda macs, moved, rate, bandwidth: max(macs / rate, moved / bandwidth),
+        [
+            lambda macs, moved, rate, bandwidth: macs / rate + moved / bandwidth,
+            lambda macs, moved, rate, bandwidth: min(macs / rate, moved / bandwidth),
+            lambda macs, moved, rate, bandwidth: macs / rate,
+            lambda macs, moved, rate, bandwidth: moved / bandwidth,
+            lambda macs, moved, rate, bandwidth: 1000 * max(macs / rate, moved / bandwidth),
+            lambda macs, moved, rate, bandwidth: min(rate / macs, bandwidth / moved),
+            lambda macs, moved, rate, bandwidth: min(rate, bandwidth * macs / moved),
+            lambda macs, moved, rate, bandwidth: max(2 * macs / rate, moved / bandwidth),
+            lambda macs, moved, rate, bandwidth: max(macs / rate, 4 * moved / bandwidth),
+            lambda macs, moved, rate, bandwidth: max(macs / bandwidth, moved / rate),
+        ],
+    ),
 }
 
 # ------------------------------------------------------------------------------------------ 26

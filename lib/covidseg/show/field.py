@@ -7,7 +7,7 @@ import numpy as np
 from covidseg.show.furniture import axes_or_current, frame, titled
 from covidseg.show.pictures import INK, QUIET, RULE, SERIES
 
-__all__ = ["figure_rgb", "mirrored", "scatter"]
+__all__ = ["figure_rgb", "mirrored", "roofline", "scatter"]
 
 SIZE = 7  # of a name, in points
 ROOM = [
@@ -48,6 +48,41 @@ def scatter(
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, handletextpad=0.2)
     titled(ax, title)
     _name(ax, points, {name: colours[group] for name, group in groups.items()}, highlight)
+    return ax
+
+
+def roofline(roof, points: Mapping[str, tuple[float, float]], *, highlight="", title=None, ax=None):
+    """What a processor allows, as a line, and what it did, as dots below it.
+
+    roof : `covidseg.roofline.Roof`; points : name -> (MACs a byte, MACs a second), above 0
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax, points = axes_or_current(ax), {name: (x, y / 1e9) for name, (x, y) in points.items()}
+    across, up = np.array(list(points.values())).T
+    low, high = 0.5 * across.min(), 2 * max(roof.ridge, across.max())
+    at = np.array([low, roof.ridge, high])
+    ax.plot(at, [roof.at(x) / 1e9 for x in at], color=INK, lw=1.6, zorder=2)
+    ax.set(xscale="log", yscale="log", xlim=(low, high))
+    ax.set_ylim(0.6 * min(up.min(), roof.at(low) / 1e9), 2 * roof.rate / 1e9)
+    words = "left of the bend memory is the limit,\nright of it arithmetic"
+    ax.text(0.03, 0.97, words, transform=ax.transAxes, fontsize=8, color=QUIET, va="top")
+    for name, xy in points.items():
+        star = name == highlight
+        dot = dict(ms=13 if star else 6, mec="white", mew=0.6, color=SERIES[1] if star else SERIES[0], zorder=3)
+        ax.plot(*xy, "*" if star else "o", **dot)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("MACs for each byte that is read or written", fontsize=9, color=QUIET)
+    ax.set_ylabel("thousand million MACs a second", fontsize=9, color=QUIET)
+    ax.tick_params(labelsize=8, colors=QUIET)
+    ax.grid(color=RULE, lw=0.6)
+    ax.set_axisbelow(True)
+    frame(ax, "left", "bottom")
+    titled(ax, title)
+    _name(ax, points, dict.fromkeys(points, INK), highlight)
     return ax
 
 

@@ -53,7 +53,29 @@ def folded_pooling(answer) -> str:
     return f"The largest difference to F_0 + F_1 is {(wanted - got).abs().max():.3f}."
 
 
-CHECKS = {1: ahsp_parameters, 2: reach_in_mm, 3: folded_pooling}
+def shortest_time(answer) -> str:
+    for macs, moved, rate, bandwidth in ((5e8, 1e9, 5e10, 1e10), (6e10, 1e9, 5e10, 1e10), (2e9, 2e9, 4e9, 5e9)):
+        by_arithmetic, by_memory = macs / rate, moved / bandwidth
+        true, given = max(by_arithmetic, by_memory), number(answer(macs, moved, rate, bandwidth))
+        if abs(given - true) <= 0.01 * true:
+            continue
+        hints = {
+            by_arithmetic
+            + by_memory: "The processor fetches while it computes: the two times overlap, they do not add.",
+            min(by_arithmetic, by_memory): "Both must be done: the slower of the two decides.",
+            rate * bandwidth: "Divide the work by the rate: a product of two rates is no time.",
+            1000 * true: "Seconds are asked for, not thousandths.",
+            1 / true: "That is passes a second; its inverse is asked for.",
+        }
+        near = [hint for value, hint in hints.items() if abs(given - value) <= 0.01 * value]
+        which = "arithmetic" if by_arithmetic > by_memory else "memory"
+        return (
+            near[0] if near else f"For {macs:g} MACs and {moved:g} bytes {which} is the limit; you give {given:.3g} s."
+        )
+    return ""
+
+
+CHECKS = {1: ahsp_parameters, 2: reach_in_mm, 3: folded_pooling, 4: shortest_time}
 
 QUIZ = (
     Question(
