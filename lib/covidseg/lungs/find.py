@@ -9,7 +9,18 @@ import torch
 from scipy import ndimage
 
 from covidseg.inference import predict
-from covidseg.lungs.sides import LEFT, RIGHT, coarse, finer, keep_large, sampled, stride, tell_apart
+from covidseg.lungs.sides import (
+    LEFT,
+    RIGHT,
+    box_of,
+    coarse,
+    finer,
+    finer_box,
+    keep_large,
+    sampled,
+    stride,
+    tell_apart,
+)
 from covidseg.nn.weights import LoadedWeights, load_weights
 
 __all__ = ["BUNDLED", "Lungs", "find_lungs", "lungs_of", "shipped"]
@@ -48,14 +59,15 @@ class Lungs:
         if self.mask is None or self.room is self.mask:
             return
         for z in range(found.shape[2]):
-            here, lung = found[:, :, z], self.mask[:, :, z]
-            if not here.any():
+            if not found[:, :, z].any():
                 continue
+            box = box_of(found[:, :, z])
+            here, lung = found[*box, z], self.mask[*box, z]
             parts, n = ndimage.label(here)
             whole = 2 * np.bincount(parts[lung != 0], minlength=n + 1) >= np.bincount(parts.ravel())
             stays = (here != 0) & (whole[parts] | (lung != 0))
             here[~stays] = 0
-            lung[stays] = self.room[:, :, z][stays]
+            lung[stays] = self.room[*box, z][stays]
 
 
 def find_lungs(
@@ -97,8 +109,10 @@ def _room(mask: np.ndarray, radius: float) -> np.ndarray:
         small = sampled(mask[:, :, z])
         if small.any():
             far, nearest = ndimage.distance_transform_edt(small == 0, return_indices=True)
-            near = finer(np.where(far <= radius, small[tuple(nearest)], 0), mask.shape)
-            np.copyto(room[:, :, z], near, where=room[:, :, z] == 0)
+            near = np.where(far <= radius, small[tuple(nearest)], 0)
+            box = finer_box(near, mask.shape)
+            here = room[*box, z]
+            np.copyto(here, finer(near, mask.shape, box), where=here == 0)
     return room
 
 
@@ -118,7 +132,8 @@ def _number(mask: np.ndarray, sides: np.ndarray) -> None:
     if not sides.any():
         sides = np.where(np.arange(sides.shape[1]) < sides.shape[1] / 2, RIGHT, LEFT) * np.ones_like(sides)
     nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
-    mask[...] = np.where(mask != 0, finer(sides[tuple(nearest)], mask.shape), 0)
+    box = box_of(mask)
+    mask[box] = np.where(mask[box] != 0, finer(sides[tuple(nearest)], mask.shape, box), 0)
 
 
 @cache
@@ -138,31 +153,37 @@ def _tidy(mask: np.ndarray, spacing) -> None:
             continue
         near = ndimage.binary_dilation(keep[:, :, z], iterations=2)
         added = _closed(keep[:, :, z], radius) & ~keep[:, :, z]
-        one = (mask[:, :, z] != 0) & finer(near, mask.shape)
-        mask[:, :, z] = _filled(one | finer(added, mask.shape), hole)
+        box = finer_box(near | added, mask.shape)
+        one = (mask[*box, z] != 0) & finer(near, mask.shape, box)
+        one |= finer(added, mask.shape, box)
+        mask[:, :, z] = 0
+        mask[*box, z] = one
+        if one.any():
+            _fill(mask[:, :, z], hole)
 
 
-def _filled(mask: np.ndarray, most: float) -> np.ndarray:
-    """A slice without its holes up to ``most`` pixels: vessels. A large one is the dome of the diaphragm."""
-    parts, n = ndimage.label(~mask)
+def _fill(mask: np.ndarray, most: float) -> None:
+    """The holes of a slice up to ``most`` pixels, in place: vessels. A large one is the dome of the diaphragm."""
+    mask = mask[box_of(mask, around=1)]  # what reaches the border of this box reaches that of the picture
+    parts, n = ndimage.label(mask == 0)
     if n < 2:
-        return mask
+        return
     small = np.bincount(parts.ravel()) <= most
     small[0] = True  # the mask itself
     for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
         small[edge[edge > 0]] = False
-    return small[parts]
+    mask[...] = small[parts]
 
 
 def _closed(mask: np.ndarray, radius: float) -> np.ndarray:
     """Closing by a disc (radius in pixels), each part of a slice for itself: lung and lung must not grow together."""
-    parts, n = ndimage.label(mask)
+    parts, _ = ndimage.label(mask)
     pad = int(radius) + 2
     result = mask.copy()
-    for k in range(1, n + 1):
-        one = np.pad(parts == k, pad)
+    for k, box in enumerate(ndimage.find_objects(parts), 1):
+        one = np.pad(parts[box] == k, pad)
         grown = ndimage.distance_transform_edt(~one) <= radius
-        result |= (ndimage.distance_transform_edt(grown) > radius)[pad:-pad, pad:-pad]
+        result[box] |= (ndimage.distance_transform_edt(grown) > radius)[pad:-pad, pad:-pad]
     return result
 
 

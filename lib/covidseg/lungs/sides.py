@@ -6,7 +6,19 @@ All of it happens on a coarse grid of at most GRID rows and columns, so that 300
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["GRID", "LEFT", "RIGHT", "coarse", "finer", "keep_large", "sampled", "stride", "tell_apart"]
+__all__ = [
+    "GRID",
+    "LEFT",
+    "RIGHT",
+    "box_of",
+    "coarse",
+    "finer",
+    "finer_box",
+    "keep_large",
+    "sampled",
+    "stride",
+    "tell_apart",
+]
 
 GRID = 160
 RIGHT, LEFT = 1, 2  # of the patient, who lies with the right side at column 0
@@ -26,11 +38,29 @@ def sampled(mask: np.ndarray) -> np.ndarray:
     return mask[n // 2 :: n, n // 2 :: n]
 
 
-def finer(small: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """One slice of `coarse` (h, w) at the rows and columns of the scan (H, W): each value repeated."""
+def finer(small: np.ndarray, shape: tuple[int, ...], box: tuple[slice, ...] | None = None) -> np.ndarray:
+    """One slice of `coarse` (h, w) at the rows and columns of the scan (H, W): each value repeated.
+
+    box : rows and columns of the scan, if only these are wanted
+    """
     n = stride(shape)
-    rows, columns = (np.minimum(np.arange(side) // n, s - 1) for side, s in zip(shape[:2], small.shape, strict=True))
-    return small[rows[:, None], columns]
+    for axis, part in enumerate(box or (slice(0, shape[0]), slice(0, shape[1]))):
+        small = small.take(np.minimum(np.arange(part.start, part.stop) // n, small.shape[axis] - 1), axis)
+    return small
+
+
+def box_of(mask: np.ndarray, around: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a slice (h, w) from the first to the last with anything in it, and some around it."""
+    ends = [np.flatnonzero(mask.any(axis))[[0, -1]] for axis in (1, 0)]
+    sides = zip(ends, mask.shape, strict=True)
+    return tuple(slice(max(0, int(a) - around), min(side, int(b) + 1 + around)) for (a, b), side in sides)
+
+
+def finer_box(small: np.ndarray, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of the scan in which `finer` of a slice has anything."""
+    n = stride(shape)
+    parts = zip(box_of(small), small.shape, shape[:2], strict=True)
+    return tuple(slice(part.start * n, side if part.stop == s else part.stop * n) for part, s, side in parts)
 
 
 def stride(shape: tuple[int, ...]) -> int:
@@ -85,7 +115,9 @@ def _two(mask: np.ndarray) -> np.ndarray | None:
     first, second = np.argsort(voxels)[:-3:-1] + 1
     if voxels[second - 1] < LUNG * voxels.sum():
         return None
-    columns = np.array([0.0, *(centre[1] for centre in ndimage.center_of_mass(mask, parts, range(1, n + 1)))])
+    inside = np.flatnonzero(parts)
+    column = inside // np.prod(mask.shape[2:], dtype=int) % mask.shape[1]
+    columns = np.bincount(parts.ravel()[inside], weights=column) / np.array([1, *voxels])  # each part's mean
     ends = sorted((columns[first], columns[second]))
     if ends[1] - ends[0] < 0.05 * mask.shape[1]:
         return None
