@@ -96,7 +96,8 @@ def predict_slices(
         if masks is None:
             return
         if lung is not None:
-            masks = masks * np.moveaxis(np.asarray(lung)[:, :, first : first + len(masks)] != 0, -1, 0)
+            inside = np.moveaxis(np.asarray(lung)[:, :, first : first + len(masks)] != 0, -1, 0)
+            masks = masks * inside.view(np.uint8)
         yield first, masks
 
 

@@ -104,7 +104,7 @@ def _numbered(mask: np.ndarray) -> bool:
 
 def _room(mask: np.ndarray, radius: float) -> np.ndarray:
     """The mask grown by ``radius`` (of the coarse grid) within each slice, with the number of the nearer lung."""
-    room = mask.copy()
+    room = mask.copy(order="K")  # slices stay whole in memory
     for z in range(mask.shape[2]):
         small = sampled(mask[:, :, z])
         if small.any():
