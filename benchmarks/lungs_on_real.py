@@ -4,9 +4,10 @@
     COVIDSEG_MIRROR=... python benchmarks/lungs_on_real.py --every 8     # each eighth slice, in a minute
 
 Volumes of P9 and of P20 as they lie: 8-bit pictures, P20's with their contrast equalised. No real case had a part in
-the training. Columns: the network alone, then with islands, holes and dents mended as `covidseg predict` uses it; the
-mended Dice of the lowest and the highest fifth of the slices that show lung; how much of the infection lies in the
-mended lungs, and how much of it would stay if a network marked exactly that.
+the training. Columns: the network alone, on greys brought to the lung window (`covidseg.lungs.greys`), then with
+islands, holes and dents mended as `covidseg predict` uses it; the mended Dice of the lowest and the highest fifth of
+the slices that show lung; how much of the infection lies in the mended lungs, and how much of it would stay if a
+network marked exactly that.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def tell(name, rows):
 def measure(path, mirror, folders, options):
     from covidseg.inference import predict
     from covidseg.lungs.find import find_lungs
+    from covidseg.lungs.greys import as_in_the_lung_window
     from covidseg.nn.weights import load_weights
     from covidseg.scans.read import read_mask, read_scan
 
@@ -56,12 +58,13 @@ def measure(path, mirror, folders, options):
     some = slice(options.every // 2, None, options.every)
     volume, truth, sick = scan.voxels[:, :, some], truth[:, :, some], sick[:, :, some]
     weights = load_weights(options.weights)
-    alone = predict(weights.model, volume, weights.preprocessing, scan.intensity) > 0
+    seen = as_in_the_lung_window(volume, scan.intensity)
+    alone = predict(weights.model, seen, weights.preprocessing, scan.intensity) > 0
     found = find_lungs(volume, scan.intensity, scan.spacing)
     mended = alone if found.mask is None else found.mask > 0
-    seen = np.flatnonzero(truth.any((0, 1)))
-    fifth = max(1, len(seen) // 5)
-    ends = [dice(mended[:, :, part], truth[:, :, part]) for part in (seen[:fifth], seen[-fifth:])]
+    shown = np.flatnonzero(truth.any((0, 1)))
+    fifth = max(1, len(shown) // 5)
+    ends = [dice(mended[:, :, part], truth[:, :, part]) for part in (shown[:fifth], shown[-fifth:])]
     stray = mended[:, :, ~truth.any((0, 1))].sum() / truth.sum()
     kept = sick.astype(np.uint8)
     found.settle(kept)

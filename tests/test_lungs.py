@@ -9,6 +9,7 @@ import pytest
 
 from covidseg.inference import predict
 from covidseg.lungs.find import BUNDLED, Lungs, find_lungs, lungs_of
+from covidseg.lungs.greys import TISSUE, as_in_the_lung_window, tissue_of
 from covidseg.lungs.sides import LEFT, RIGHT, coarse, finer, keep_large, tell_apart
 from covidseg.papers.miniseg.weights import BUNDLED as INFECTION
 from covidseg.papers.miniseg.weights import weights
@@ -99,6 +100,33 @@ def test_the_lungs_of_a_phantom_are_found_in_hu_and_in_grey(body):
         assert (found.mask[:, : middle - 20] != LEFT).all() and (found.mask[:, middle + 20 :] != RIGHT).all()
 
 
+def test_a_picture_of_another_window_shows_its_lungs_as_well_as_one_of_the_lung_window(body):
+    """Darkened till its tissue has grey 0.48 for 0.82; as it is, the network reaches 0.929."""
+    grey = ((body.hu.astype(float) + 1250) / 1500).clip(0, 1)
+    other = (255 * grey**4).round().astype(np.uint8)
+    assert dice(find_lungs(other, "grey", body.spacing).mask > 0, body.lung > 0) > 0.94
+
+
+def test_greys_are_raised_to_a_power_until_tissue_is_as_bright_as_in_the_lung_window(body):
+    grey = ((body.hu.astype(float) + 1250) / 1500).clip(0, 1)
+    assert as_in_the_lung_window(body.hu, "HU") is body.hu
+    assert as_in_the_lung_window(255 * grey, "grey").max() == 255 * grey.max()  # it is the lung window
+    other = (255 * grey**1.5).round().astype(np.uint8)
+    mended = as_in_the_lung_window(other, "grey")
+    assert tissue_of(other) < 0.75 and abs(tissue_of(mended) - TISSUE) < 0.01
+    assert (np.diff(mended.ravel()[np.argsort(other.ravel())].astype(int)) >= 0).all()  # what was darker stays darker
+    assert np.array_equal(mended, as_in_the_lung_window(other.astype(np.float32), "grey"))  # however it is stored
+
+
+@pytest.mark.parametrize("grey", [0, 7, 255])
+def test_a_picture_of_one_grey_stays_and_one_of_two_keeps_them_apart(grey):
+    volume = np.full((40, 40, 2), grey, np.uint8)
+    assert as_in_the_lung_window(volume, "grey") is volume
+    volume[5:20] = 255 - grey
+    two = np.unique(as_in_the_lung_window(volume, "grey"))
+    assert len(two) == 2 and abs(two - [min(grey, 255 - grey), max(grey, 255 - grey)]).max() < 10
+
+
 def test_a_belly_and_a_blank_are_told_to_have_no_lungs():
     belly = np.stack([phantom_slice(s, 96, view="whole", level=-0.45).hu for s in range(3)], 2)
     for volume in (belly, np.full((64, 64, 2), -1000.0), np.full((64, 64, 2), 40.0)):
@@ -123,7 +151,7 @@ def test_a_dent_at_the_border_is_closed_and_the_heart_is_not():
 @pytest.mark.mirror
 @pytest.mark.parametrize("kind, name", [("p9", "2"), ("p9", "8"), ("p20", "coronacases_001")])
 def test_real_lungs_are_found_too(mirror, kind, name):
-    """Five slices of a volume; all slices of all 13 volumes: benchmarks/lungs_on_real.py, 0.958 on P9, 0.932 on P20."""
+    """Five slices of a volume; all slices of all 13 volumes: benchmarks/lungs_on_real.py, 0.959 on P9, 0.946 on P20."""
     from covidseg.scans.read import read_mask, read_scan
 
     folders = {"p9": ("p9/rp_im", "p9/rp_lung_msk"), "p20": ("p20/COVID-19-CT-Seg_20cases", "p20/Lung_Mask")}[kind]
@@ -132,7 +160,7 @@ def test_real_lungs_are_found_too(mirror, kind, name):
     some = np.linspace(0.15, 0.85, 5) * (scan.shape[2] - 1)
     some = some.round().astype(int)
     found = find_lungs(scan.voxels[:, :, some], scan.intensity, scan.spacing)
-    least = {"p9": 0.93, "p20": 0.90}[kind]  # single volumes of P20, whose contrast is equalised, reach 0.91 to 0.96
+    least = {"p9": 0.93, "p20": 0.92}[kind]  # single volumes of P20, whose contrast is equalised, reach 0.93 to 0.97
     assert dice(found.mask > 0, truth[:, :, some]) > least and found.told_apart
 
 

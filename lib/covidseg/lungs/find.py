@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 
 from covidseg.inference import predict
+from covidseg.lungs.greys import as_in_the_lung_window
 from covidseg.lungs.sides import (
     LEFT,
     RIGHT,
@@ -80,6 +81,7 @@ def find_lungs(
     looked for up to ROOM around it, and `Lungs.settle` says what stays.
     """
     weights = shipped()
+    volume = as_in_the_lung_window(volume, intensity)
     mask = predict(weights.model, volume, weights.preprocessing, intensity, device=device)
     _tidy(mask, spacing)
     if problem := _problem(mask, spacing):
