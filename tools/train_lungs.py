@@ -4,7 +4,8 @@
 
 A U-Net a sixteenth as wide as the paper's finds lungs as well as a large one: they are large, dark and have a
 shape. What it must learn is what is dark and no lung (gas in the belly, the windpipe, the air around), and what is
-bright and lung (a consolidation); the phantoms of view "whole" show it both.
+bright and lung (a consolidation); the phantoms of view "whole" show it both. The file that is shipped is not made again
+number by number; before a new one takes its place, `benchmarks/lungs_on_real.py` tells both.
 """
 
 import sys
