@@ -30,7 +30,7 @@ def main():
     if not options.inside:  # a process of its own, so that memory and imports are this run's alone
         command = [sys.executable, __file__, str(scan), "--inside", "--weights", options.weights]
         command += ["--threads", str(options.threads), "--repeat", str(options.repeat)]
-        done = subprocess.run(command, env=os.environ | settings(options.threads), check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(command, env=surroundings(options.threads), check=True, stdout=subprocess.PIPE)
         runs = json.loads(done.stdout)
         return show(scan, runs, perf_counter() - started, options)
     print(json.dumps([one_run(scan, options.weights, options.threads) for _ in range(options.repeat)]))
@@ -48,9 +48,18 @@ def parse():
     return parser.parse_args()
 
 
-def settings(threads):
-    # waiting threads that spin take the core from those that work
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "COVIDSEG_QUIET": "1"}
+def surroundings(threads):
+    """Threads that wait and spin would take the core from those that work. Python may keep what it compiles, or every
+    start compiles torch's own sources anew.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    compiled = str(Path(tempfile.gettempdir()) / "covidseg_compiled")
+    return kept | {
+        "PYTHONPYCACHEPREFIX": compiled,
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "COVIDSEG_QUIET": "1",
+    }
 
 
 def one_run(scan, weights, threads):
