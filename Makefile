@@ -11,6 +11,9 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
+# Where a machine forbids Python to keep compiled files, each of the hundreds of processes compiles torch anew: 3 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 NBVAL := --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout=300 \
 	--nbval-kernel-startup-timeout=120
 # A file's tests run in one process (tests/conftest.py says which do not), files in this order: the longest first, or
