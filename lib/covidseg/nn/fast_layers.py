@@ -51,3 +51,21 @@ class _PReLU(torch.autograd.Function):
         below = grad - above
         above.addcmul_(below, a.to(grad.dtype).view(-1, *[1] * (x.ndim - 2)))  # df/dx is 1 there, a_c here
         return above, below.mul_(x).sum(other, dtype=a.dtype)  # df/da_c = x where x <= 0
+
+
+class DirectConv2d(nn.Conv2d):
+    """A convolution for answers alone, without gradients, that asks oneDNN at once, where that is there.
+
+    torch itself takes a slower way for small 1x1 convolutions on one thread.
+    every_second : its input holds every second pixel already, see `HalvingConv2d`
+    """
+
+    every_second = False
+    padding: tuple[int, ...]
+
+    def forward(self, x: Tensor) -> Tensor:
+        direct = x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
+        if not direct or torch.jit.is_tracing() or torch.is_grad_enabled():
+            return super().forward(x)
+        shape = self.padding, self.stride, self.dilation, self.groups
+        return torch.ops.aten.mkldnn_convolution(x, self.weight, self.bias, *shape)

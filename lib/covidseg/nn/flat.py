@@ -1,9 +1,7 @@
 """A trained network as a flat list of operations and one row of numbers: what a runtime outside Python needs.
 
 A paper writes its network's forward pass once more with the methods of `FlatNetwork`; each notes an operation and
-answers the number of its result. BatchNorm is folded into the convolution before it, as it is at rest anyway:
-
-    y = (conv(x) - mean) * weight / sqrt(var + eps) + bias = conv'(x) + bias'
+answers the number of its result. BatchNorm is folded into the convolution before it, as it is at rest anyway (fold.py).
 
 The page of `covidseg explore` runs such a list in the reader's browser (explore/live/network.js).
 """
@@ -14,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from covidseg.nn.fold import folded
 
 __all__ = ["FlatNetwork"]
 
@@ -53,10 +53,10 @@ class FlatNetwork:
 
         bn : BatchNorm2d; None or Identity for none. shift : False leaves its shift out, where two convolutions share it
         """
-        weight, bias = _folded(conv, bn, shift)
+        weight, bias = folded(conv, bn)
         op = {
             "w": self._keep(weight),
-            "b": self._keep(bias),
+            "b": self._keep(bias if shift else torch.zeros_like(bias)),
             "kernel": conv.kernel_size[0],
             "stride": conv.stride[0],
             "dilation": conv.dilation[0],
@@ -107,15 +107,3 @@ class FlatNetwork:
         self._numbers.append(row)
         self._stored += len(row)
         return [self._stored - len(row), len(row)]
-
-
-def _folded(conv: nn.Conv2d, bn: nn.Module | None, shift: bool) -> tuple[Tensor, Tensor]:
-    """Weight and bias, computed in float64."""
-    weight = conv.weight.detach().double()
-    bias = torch.zeros(len(weight)).double() if conv.bias is None else conv.bias.detach().double()
-    if not isinstance(bn, nn.BatchNorm2d):
-        return weight, bias
-    assert bn.running_mean is not None and bn.running_var is not None
-    gain = bn.weight.detach().double() / (bn.running_var.double() + bn.eps).sqrt()
-    moved = (bias - bn.running_mean.double()) * gain + bn.bias.detach().double()
-    return weight * gain[:, None, None, None], moved if shift else torch.zeros_like(moved)
