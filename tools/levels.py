@@ -32,7 +32,7 @@ FLOORS = (  # from the ground up: what the picture says of a floor, and who live
     ("what a paper declares", ("paper",)),
     ("losses, scores, phantoms, downloads", ("losses", "metrics", "phantom", "fetch")),
     ("layers, cases, scans on disk", ("nn", "data", "scans")),
-    ("trunks of large networks", ("backbones",)),
+    ("trunks of large networks, fast copies", ("backbones", "fast")),
     (
         "rivals; train, predict, look inside",
         ("zoo", "training", "inference", "ensemble", "sliding_window", "attention", "profiling", "speed", "roofline"),

@@ -15,6 +15,7 @@ _WHERE = {
     "load_dataset": "covidseg.data",
     "profile_model": "covidseg.profiling",
     "predict": "covidseg.inference",
+    "optimize": "covidseg.inference",
 }
 _MODULES = {name: f"covidseg.{name}" for name in ("attention", "data", "inference", "losses", "metrics", "training")}
 _MODULES |= {"models": "covidseg.nn", "plotting": "covidseg.show", "profiling": "covidseg.profiling"}

@@ -22,11 +22,14 @@ from covidseg.data.resample import at_shape, check_spacing, classes_at_shape, sh
 from covidseg.data.transforms import Preprocessing, resize_image, to_grey
 from covidseg.device import choose_device
 from covidseg.errors import UserError
+from covidseg.fast import Checked, laid_out, optimize, watched
 from covidseg.nn.layers import dimensions, input_channels, main_output
 from covidseg.progress import progress
 from covidseg.sliding_window import slabs
 
-__all__ = ["Patches", "Predictor", "Slices", "predict", "predict_slices", "predictor_of"]
+__all__ = ["Patches", "Predictor", "Slices", "optimize", "predict", "predict_slices", "predictor_of"]
+
+WORTH = 6  # slices from which an optimised copy pays for its making and its check
 
 
 def predict(
@@ -39,6 +42,7 @@ def predict(
     spacing: Sequence[float] | None = None,
     batch: int | None = None,
     device: str | torch.device | None = None,
+    optimize: bool = True,
 ) -> np.ndarray:
     """Segment one slice (H, W) or a volume (H, W, D); returns uint8 of the same shape.
 
@@ -51,6 +55,7 @@ def predict(
         seen at theirs, and the mask comes back on its own voxels
     batch : slices (in 3-D: patches) per step; by default what is fast on the device
     device : "auto", "cpu", "cuda", ...; the model is moved there. By default it stays where it is.
+    optimize : whether volumes may be answered by `covidseg.fast.Checked`, an optimised copy that first proved equal
     Memory: a 2-D network never needs a volume as a whole; for a 3-D one see `Patches`.
     Raises UserError for other shapes, values that are not finite, a device that is not there, one slice for a 3-D
     network, and no spacing where one is needed.
@@ -64,7 +69,7 @@ def predict(
         return predict(model, image, preprocessing, intensity, lung=lung, batch=batch, device=device)[..., 0]
     _check(image, lung, batch)
     mask = np.zeros((image.shape[2], *image.shape[:2]), np.uint8)  # D, H, W: as slices come out
-    how = {"lung": lung, "spacing": spacing, "batch": batch, "device": device}
+    how = {"lung": lung, "spacing": spacing, "batch": batch, "device": device, "optimize": optimize}
     for first, masks in predict_slices(model, image, preprocessing, intensity, **how):
         mask[first : first + len(masks)] = masks
     return mask.transpose(1, 2, 0)
@@ -80,6 +85,7 @@ def predict_slices(
     spacing: Sequence[float] | None = None,
     batch: int | None = None,
     device: str | torch.device | None = None,
+    optimize: bool = True,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """`predict` as a stream: (index of the first slice, uint8 (b, H, W)), from slice 0 up, some slices at a time."""
     volume = np.asarray(volume)
@@ -88,10 +94,12 @@ def predict_slices(
     device = _device_of(model) if device is None else choose_device(device)
     model, predictor = model.to(device), predictor_of(model)
     asked = predictor.masks if preprocessing.spacing is None else partial(_masks_at_spacing, predictor, spacing)
-    answers = asked(model, volume, preprocessing, intensity, batch=batch, device=device)
     parts = list(model.modules())
+    if optimize and volume.shape[2] >= WORTH and hasattr(predictor, "faster") and not watched(model):
+        model = predictor.faster(model)
+    answers = asked(model, volume, preprocessing, intensity, batch=batch, device=device)
     while True:
-        with _evaluating(model, parts), torch.inference_mode():  # not while the caller works with an answer
+        with _evaluating(parts), torch.inference_mode():  # not while the caller works with an answer
             first, masks = next(answers, (0, None))
         if masks is None:
             return
@@ -108,6 +116,7 @@ class Predictor(Protocol):
     masks : the answer as a stream, (first slice, classes uint8 (b, H, W)) from slice 0 up, each slice once.
         volume (H, W, D) in HU or grey; batch is the caller's, or None; the model is on ``device``, in eval() and
         without gradients. A cascade of two 2-D networks runs both here, on what `prepare` and `to_native` give.
+    A predictor may have ``faster(model)``: what it can ask in the model's place, such as `covidseg.fast.Checked`.
     """
 
     whole: bool
@@ -129,6 +138,7 @@ class Slices:
     """The `Predictor` of 2-D networks: each slice for itself, resized to ``preprocessing.size`` and back."""
 
     whole: ClassVar[bool] = False
+    faster = staticmethod(Checked)
 
     def masks(self, model, volume, preprocessing, intensity, *, batch, device):
         for first, x in slice_batches(model, volume, preprocessing, intensity, batch, device):
@@ -242,9 +252,7 @@ def to_native(logits: Tensor, shape: tuple[int, int]) -> np.ndarray:
 
 def answer_of(model, x):
     """The logits of one pass."""
-    if x.device.type == "cpu" and torch.get_num_threads() > 1:
-        x = x.contiguous(memory_format=torch.channels_last)  # measured: 43 instead of 76 ms; a loss with one thread
-    return _finite(main_output(model(x)))
+    return _finite(main_output(model(laid_out(x))))
 
 
 def _finite(logits: Tensor) -> Tensor:
@@ -255,11 +263,11 @@ def _finite(logits: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model, parts):
+def _evaluating(parts):
     """eval() for as long as it lasts; then every one of the model's ``parts`` is as it was, frozen BatchNorms too."""
     training = [module for module in parts if module.training]
     if training:  # eval() for every slice took a quarter of a scan's time
-        model.eval()
+        parts[0].eval()
     try:
         yield
     finally:

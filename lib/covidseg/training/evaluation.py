@@ -77,7 +77,8 @@ def _native(
 ) -> Scores:
     names, preds, truths, spacings = [], [], [], []
     for case in progress(dataset, "Scoring"):
-        mask = predict(model, case.image, preprocessing, case.intensity, spacing=case.spacing, device=device)
+        settings = dict(spacing=case.spacing, device=device, optimize=False)  # scores are kept to the last digit
+        mask = predict(model, case.image, preprocessing, case.intensity, **settings)
         names.append(case.id)
         preds.append(_infection(mask))
         truths.append(case.infection.astype(np.uint8))

@@ -170,7 +170,7 @@ def validate_volumes(model: nn.Module, cases: Sequence[Case], held: PatchBatches
         grey, mask = held.cache.patch(index, corner, shape)
         with torch.inference_mode():
             losses.append(float(loss(model(held.normalise(grey[None])), mask[None].long())))
-        drawn = predict(model, case.image, held.preprocessing, case.intensity, spacing=case.spacing)
+        drawn = predict(model, case.image, held.preprocessing, case.intensity, spacing=case.spacing, optimize=False)
         preds.append(infection_of(drawn).astype(np.uint8))
         truths.append(case.infection.astype(np.uint8))
     scores = segmentation_scores(preds, truths, "clean", per="volume", distances=False)

@@ -94,7 +94,7 @@ class Task:
 
     def mask(self, network: nn.Module, case: Case) -> np.ndarray:
         """What the network draws on a case, uint8 of the case's shape."""
-        return predict(network, case.image, intensity=case.intensity, spacing=case.spacing)
+        return predict(network, case.image, intensity=case.intensity, spacing=case.spacing, optimize=False)
 
     def effort(self) -> float:
         """Multiply-accumulates of the whole run; what is learned before the last training counts too."""

@@ -159,7 +159,7 @@ def ceiling(lungs, cases: Sequence) -> dict:
     """
     inside = outside = total = empty = 0
     for case in cases:
-        found = predict(lungs, case.image, intensity=case.intensity) > 0
+        found = predict(lungs, case.image, intensity=case.intensity, optimize=False) > 0
         infection = case.infection
         empty += not found.any()
         total += np.count_nonzero(infection)

@@ -82,7 +82,7 @@ class Infection(Task):
         network.predictor = replace(usual, wants="classes")
         try:
             for case in cases:
-                yield case, predict(network, case.image, intensity=case.intensity, spacing=case.spacing)
+                yield case, predict(network, case.image, intensity=case.intensity, spacing=case.spacing, optimize=False)
         finally:
             network.predictor = usual
 

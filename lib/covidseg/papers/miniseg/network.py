@@ -211,6 +211,12 @@ class MiniSeg(nn.Module):
             D = step(U, E)  # (15) D_3, D_2, D_1
         return [D, *reversed(inputs)]
 
+    def rearranged(self) -> nn.Module:
+        """What answers the same with fewer operations: see fast.py."""
+        from covidseg.papers.miniseg.fast import FastMiniSeg
+
+        return FastMiniSeg(self)
+
     def named_maps(self) -> dict[str, tuple[nn.Module, int | None]]:
         """Inner maps under the paper's names: module, and which of its outputs (None: it has one)."""
         maps = {f"{path}_{i}": (s, k) for i, s in enumerate(self.stages, 1) for k, path in enumerate("EQ")}
