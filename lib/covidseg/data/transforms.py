@@ -121,17 +121,23 @@ class Preprocessing:
         object.__setattr__(self, "spacing", None if self.spacing is None else check_spacing(self.spacing))
         if self.size < 1:
             raise UserError(f"Preprocessing: size is {self.size}; give the side in pixels, e.g. 512.")
+        self._check_statistics()
+        self._check_window()
+
+    def _check_statistics(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or not all(math.isfinite(v) for v in self.mean + self.std):
             raise UserError(f"Preprocessing: mean {self.mean} and std {self.std} must be three finite numbers each.")
         if min(self.std) <= 0:
             raise UserError(f"Preprocessing: std {self.std} must be above 0 (is every training image of one grey?).")
-        if not all(math.isfinite(v) for v in self.window) or self.window.width <= 0:
-            raise UserError(f"Preprocessing: {self.window} is no window: a level and a width above 0, in HU.")
-        if self.window.low >= CT_RANGE[1] or self.window.high <= CT_RANGE[0] or self.window.width > WIDEST:
-            low, high = CT_RANGE
-            raise UserError(f"Preprocessing: {self.window} shows a CT ({low} to {high} HU) in a single grey.")
         if min(self.mean) < 0 or max(self.mean + self.std) > 1:
             raise UserError(f"Preprocessing: mean {self.mean} and std {self.std} are no greys, which go from 0 to 1.")
+
+    def _check_window(self) -> None:
+        low, high = CT_RANGE
+        if not all(math.isfinite(v) for v in self.window) or self.window.width <= 0:
+            raise UserError(f"Preprocessing: {self.window} is no window: a level and a width above 0, in HU.")
+        if self.window.low >= high or self.window.high <= low or self.window.width > WIDEST:
+            raise UserError(f"Preprocessing: {self.window} shows a CT ({low} to {high} HU) in a single grey.")
 
     def normalise(self, image: np.ndarray, intensity: str = "HU") -> torch.Tensor:
         """(H, W) in HU or grey -> float32 (3, H, W) at native resolution: grey, minus mean, over std."""
