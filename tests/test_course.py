@@ -94,3 +94,11 @@ def test_copies_are_made_once_and_what_a_student_wrote_stays(tmp_path, capsys):
     copy(mine)
     assert (mine / "20_miniseg.ipynb").read_text() == "my answers" and (mine / "21_infnet.ipynb").is_file()
     assert f"1 notebooks copied, {len(NAMES) - 1} of yours kept." in capsys.readouterr().out
+
+
+def test_every_lesson_says_what_it_is_about_in_two_minutes_and_ends_with_claims_and_findings():
+    lessons = [path for path in NOTEBOOKS if path.stem != "00_start_here"]
+    assert [path.stem for path in lessons if "**In two minutes.**" not in read(path).cells[0].source] == []
+    heads = {path.stem: re.findall(r"^#+ .*", said(path), re.M) for path in lessons}
+    without = [name for name, titles in heads.items() if not any("claim" in title for title in titles)]
+    assert without == ["35_reproduction_findings", "42_segment_your_ct"]  # one is nothing else, one has no paper

@@ -52,6 +52,14 @@ def test_a_good_notebook_has_no_problem(tmp_path):
     assert guards.problems(save(good_notebook(), tmp_path)) == []
 
 
+def test_formulas_and_what_is_folded_in_are_no_words_to_read(tmp_path):
+    before = guards.words(guards.Notebook(save(good_notebook(), tmp_path)))
+    longer = good_notebook()
+    longer.cells[0].source += "\n\nThree more words. $a + b$ $$c$$ <b></b>\n```python\nx = 1\n```"
+    longer.cells[-1].source += " and a long solution"  # folded
+    assert guards.words(guards.Notebook(save(longer, tmp_path))) == before + 3
+
+
 def swap_first_cells(nb):
     nb.cells[0], nb.cells[1] = nb.cells[1], nb.cells[0]
 
@@ -125,6 +133,14 @@ def add_a_colourful_picture(nb):
 
 def define_a_long_function(nb):
     nb.cells[6].source += "\ndef long():\n" + "    print(1)\n" * 10
+
+
+def write_a_long_cell(nb):
+    nb.cells[6].source += "\nprint(1)" * 25
+
+
+def write_too_much(nb):
+    nb.cells[0].source += "\n\n" + "word " * 2_500
 
 
 def use_a_magic(nb):
@@ -206,6 +222,8 @@ BREACHES = {
     add_a_big_picture: "1.0 MB, over 1 MB",
     add_a_colourful_picture: "a figure of 129 colours, more than 128; run `covidseg notebooks refresh 20_toy`",
     define_a_long_function: "long has 11 lines",
+    write_a_long_cell: "lines, more than 25: split it",
+    write_too_much: "words to read, more than 2,500",
     use_a_magic: "uses a magic",
     take_another_kernel: "kernelspec is not python3",
     keep_widget_state: "carries metadata.widgets",

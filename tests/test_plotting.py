@@ -230,3 +230,10 @@ def test_plotting_changes_no_global_style_and_needs_matplotlib_only_to_draw():
         "assert dict(matplotlib.rcParams) == before; assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+def test_bars_of_a_pair_stand_side_by_side_and_do_not_overlap():
+    ax = plotting.pairs(["a", "b"], {"one": [1, 2], "two": [3, 4]}, ylabel="n")
+    ends = sorted((bar.get_x(), bar.get_x() + bar.get_width(), bar.get_height()) for bar in ax.patches)
+    assert [height for *_, height in ends] == [1, 3, 2, 4]
+    assert all(left >= right - 1e-9 for (_, right, _), (left, *_) in zip(ends, ends[1:], strict=False))

@@ -17,10 +17,13 @@ from covidseg.lessons.figures import MOST_COLOURS, count_colours, figures
 
 MOST_CODE_CELLS = 25
 LONGEST_FUNCTION = 10  # lines; longer ones belong into the package, where they are tested
+LONGEST_CELL = 25  # lines of code
+MOST_WORDS = 2_500
 LEAST_CHECKED = 3
 LEAST_EXERCISES = 2
 BIGGEST = 1_000_000  # bytes
 MOST_TOGETHER = 8_000_000  # bytes of all notebooks
+FOLDED = {"solution", "quiz", "links"}  # tags
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~<])/(?:home|Users|root|tmp|work|mnt|opt|usr|var|private)/\w|\b[A-Z]:\\\\?\w")
 
 
@@ -152,6 +155,22 @@ def short_functions(nb: Notebook) -> Iterator[str]:
                     yield f"{node.name} has {lines} lines, more than {LONGEST_FUNCTION}: move it into the package"
 
 
+def words(nb: Notebook) -> int:
+    """What a reader reads: the text without formulas, code, what is folded in (solutions, quiz) and the links."""
+    texts = [c.source for c in nb.cells if c.cell_type == "markdown" and not FOLDED & set(c.metadata.get("tags", []))]
+    plain = re.sub(r"```.*?```|\$\$.*?\$\$|\$[^$\n]*\$|<[^>]*>", " ", "\n".join(texts), flags=re.S)
+    return len(re.findall(r"\S*[A-Za-z0-9]\S*", plain))
+
+
+def easy_to_read(nb: Notebook) -> Iterator[str]:
+    """Cells that fit a screen, a text that fits an hour."""
+    for cell in nb.code:
+        if (lines := len(cell.source.splitlines())) > LONGEST_CELL:
+            yield f"cell {cell.execution_count} has {lines} lines, more than {LONGEST_CELL}: split it"
+    if (many := words(nb)) > MOST_WORDS:
+        yield f"has {many:,} words to read, more than {MOST_WORDS:,}"
+
+
 def metadata_is_plain(nb: Notebook) -> Iterator[str]:
     """Kernel python3, no widget state, no trace of the last run; question and minutes for the README's table."""
     metadata = nb.node.metadata
@@ -247,6 +266,7 @@ GUARDS = (
     size_and_shape,
     few_colours,
     short_functions,
+    easy_to_read,
     metadata_is_plain,
     no_absolute_path,
     exercises,

@@ -5,7 +5,7 @@ Nothing here loads data, runs a network, sets a global style or calls ``show``. 
 pictures of CT, ``charts`` bars, curves and the like, ``field`` many networks or two.
 """
 
-from covidseg.show.charts import banded, bars, calibration, compare, curves, shares, show_receptive_field, strips
+from covidseg.show.charts import banded, bars, calibration, compare, curves, pairs, shares, show_receptive_field, strips
 from covidseg.show.field import figure_rgb, mirrored, roofline, scatter
 from covidseg.show.pictures import attention_rgb, labels_rgb, overlay_rgb, slice_rgb
 from covidseg.show.slices import gallery, show_attention, show_labels, show_overlay, show_slice, side_by_side
@@ -22,6 +22,7 @@ __all__ = [
     "labels_rgb",
     "mirrored",
     "overlay_rgb",
+    "pairs",
     "roofline",
     "scatter",
     "shares",

@@ -64,6 +64,21 @@ def curves(series: Mapping[str, Sequence[float]], *, x=None, xlabel="epoch", yla
     return titled(ax, title)
 
 
+def pairs(names: Sequence[str], series: Mapping[str, Sequence[float]], *, ylabel="", title=None, ax=None):
+    """Upright bars side by side for each name, a colour for each entry of ``series``: name -> numbers, one a bar."""
+    ax, at = axes_or_current(ax), np.arange(len(names))
+    wide = 0.78 / len(series)
+    for k, (name, values) in enumerate(series.items()):
+        ax.bar(at + (k - (len(series) - 1) / 2) * wide, values, wide, color=SERIES[k % len(SERIES)], label=name)
+    ax.set_xticks(at, names, fontsize=8)
+    ax.set_ylabel(ylabel, fontsize=9, color=QUIET)
+    ax.tick_params(axis="y", labelsize=8, colors=QUIET)
+    ax.tick_params(axis="x", length=0)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(series), frameon=False, fontsize=8)
+    frame(ax, "left", "bottom")
+    return titled(ax, title, pad=20)
+
+
 def compare(names, paper, ours, *, labels=("paper", "ours"), unit="", form="{:.1f}", title=None, ax=None):
     """The paper's value and ours for each row, joined by a line: its length is the difference.
 

@@ -134,7 +134,7 @@ QUIZ = (
         ),
     ),
     Question(
-        "A student is wrong on 54 % of the pixels on which its labels were wrong. Has it learned their mistakes?",
+        "A student is wrong on more than half of the pixels where its labels were. Has it learned their mistakes?",
         (
             Choice(
                 "Not by this number: the student that never saw a label is wrong on at least as many of them.",
