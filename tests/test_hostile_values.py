@@ -5,9 +5,12 @@ import pytest
 from test_hostile import AFFINE, HU, nifti, pydicom, series
 from test_hostile_headers import CT, picture
 
+from covidseg.data.own import look_over
+from covidseg.data.own_files import OwnData
 from covidseg.data.transforms import LUNG, Preprocessing, Window
 from covidseg.errors import UserError
 from covidseg.scans.read import read_scan
+from covidseg.scans.segment import choose_weights
 
 
 def padded(value, limit=None, rescaled=True, frame=2):
@@ -58,6 +61,25 @@ def test_a_scan_with_much_that_is_brighter_than_bone_is_doubted(tmp_path):
 def test_a_series_is_chosen_in_dicom_alone(tmp_path, make):
     with pytest.raises(UserError, match="--series lung chooses among DICOM series"):
         read_scan(make(tmp_path), series="lung")
+
+
+def test_a_choice_of_a_series_leaves_your_files_that_are_no_dicom_alone(tmp_path):
+    mask = np.zeros(HU.shape, np.uint8)
+    mask[1] = 1
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    series(tmp_path / "images" / "a")
+    nifti(tmp_path / "images" / "b.nii.gz")
+    nifti(tmp_path / "masks" / "b.nii.gz", mask)
+    np.save(tmp_path / "masks" / "a.npy", np.ones((16, 16, 3), np.uint8))
+    own = OwnData(tmp_path / "images", tmp_path / "masks", series="lung")
+    assert not [trouble for trouble in look_over(own).troubles if "--series" in trouble.says]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_weights_without_a_name_are_one_line(name):
+    with pytest.raises(UserError, match="--weights is empty"):
+        choose_weights(name)
 
 
 def test_an_empty_choice_of_a_series_is_one_line(tmp_path):

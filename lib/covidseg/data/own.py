@@ -15,6 +15,7 @@ from covidseg.data.own_files import OwnData, Trouble, find_pairs
 from covidseg.data.shelf import Opened, Shelf
 from covidseg.errors import UserError
 from covidseg.progress import progress
+from covidseg.scans.dicom import has_dicom
 from covidseg.scans.read import read_mask, read_scan
 from covidseg.scans.stored import Scan, read_stored
 
@@ -185,7 +186,8 @@ def deal(weights: Mapping[str, int], folds: int = FOLDS) -> list[list[str]]:
 
 
 def _scan(own: OwnData, volume: Volume) -> Scan:
-    return read_scan(volume.image, intensity=own.intensity, series=own.series, fill=own.fill)
+    series = own.series if has_dicom(volume.image) else None  # of DICOM folders alone; other files may lie beside them
+    return read_scan(volume.image, intensity=own.intensity, series=series, fill=own.fill)
 
 
 def _open(own: OwnData, volume: Volume) -> Opened:

@@ -151,14 +151,13 @@ def segment_scan(
     where, given = choose_device(device), None if weights is None else choose_weights(weights)
     clock.lap("load weights")
     scan = read_scan(path, intensity=None if intensity == "auto" else intensity, series=series, fill=fill)
-    found, warnings = None, list(scan.warnings)
+    found, true, warnings = None, None, list(scan.warnings)
     lung_mask = None if str(lungs) in ("auto", "none") else lungs
     if lung_mask is not None:
         lung = read_mask(lung_mask, like=scan, lung=True, resample=resample_mask, notes=warnings)
         if lung.mean(dtype=float) > ALL_LUNG:
             warnings.append(f"the lung mask covers {lung.mean(dtype=float):.0%} of the scan: is it one of the lungs?")
         found = lungs_of(lung, Path(lung_mask).name)
-    true = None
     if truth is not None:
         true = infection_of(read_mask(truth, like=scan, resample=resample_mask, notes=warnings)).astype(np.uint8)
     clock.lap("read")
@@ -196,6 +195,8 @@ def choose_weights(wanted: str | LoadedWeights | None, scan: Scan | None = None)
     if isinstance(wanted, LoadedWeights):
         return wanted, ""
     if wanted is not None:
+        if not str(wanted).strip():
+            raise UserError("--weights is empty: give a name such as P9, a checkpoint, or the folder of a run.")
         return papers.weights(wanted), ""
     if scan is None:
         raise ValueError("without a name of weights, a scan must say which ones fit")
