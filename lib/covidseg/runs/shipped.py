@@ -4,8 +4,8 @@
     python -m covidseg.runs.shipped NAME ...     these
 
 They learn from phantoms alone and are scored on others, so the files hold nothing of any patient. Phantoms and
-arithmetic have changed since the shipped files were made: a new file is another network, near in its scores (MiniSeg on
-CT100: 0.631 for 0.639) and not equal.
+arithmetic have changed since the shipped files were made: a new file is another network, near in its scores (the
+infection network on CT100: 0.631 for 0.639) and not equal.
 """
 
 import sys

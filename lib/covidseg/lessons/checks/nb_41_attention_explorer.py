@@ -163,7 +163,7 @@ QUIZ = (
         ),
     ),
     Question(
-        "Inf-Net's A_3 is near 0 in the core of a lesion. What does it mean?",
+        "The reverse attention A_3 is near 0 in the core of a lesion. What does it mean?",
         (
             Choice(
                 "The network sees no infection there.",
