@@ -117,8 +117,8 @@ QUIZ = (
             ),
             Choice(
                 "In stage 1.",
-                "1,976 parameters, each used on 256 x 256 pixels: a quarter of all MACs. (Of the time only a tenth: measure "
-                "before you slim.)",
+                "1,976 parameters, each used on 256 x 256 pixels: a quarter of all MACs. (Of the time only a tenth: "
+                "measure before you slim.)",
                 right=True,
             ),
             Choice("In the decoder.", "10,560 parameters and less work than stage 1: 74 million MACs against 126."),
