@@ -1,5 +1,6 @@
 """Programs that run a network's graph in torch's place. Each is imported where it is used, never before."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -36,7 +37,7 @@ def runner_of(backend: str, model: nn.Module, half: bool) -> Any:
     return make(half)
 
 
-class _Runner:
+class _Runner(ABC):
     """A backend that compiles at first use; a pickle holds none of what was compiled."""
 
     device, package, wants_plain = "cpu", "", True
@@ -45,10 +46,9 @@ class _Runner:
         self.half = half
         self.compiled: Any = None
 
+    @abstractmethod
     def __call__(self, network: nn.Module, x: Tensor) -> Tensor:
-        if self.compiled is None:
-            self.compiled = self.compile(network, x)
-        return self.ask(x)
+        """Logits of ``x`` by what was compiled of the network."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {"half": self.half, "compiled": None}
@@ -56,14 +56,25 @@ class _Runner:
     def __deepcopy__(self, memo: Any) -> "_Runner":
         return type(self)(self.half)
 
+
+class _Runtime(_Runner):
+    """A program beside torch, which is given the whole graph once."""
+
+    def __call__(self, network: nn.Module, x: Tensor) -> Tensor:
+        if self.compiled is None:
+            self.compiled = self.compile(network, x)
+        return self.ask(x)
+
+    @abstractmethod
     def compile(self, network: nn.Module, x: Tensor) -> Any:
-        raise NotImplementedError
+        """The program's form of the network, for inputs like ``x``."""
 
+    @abstractmethod
     def ask(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Its answer, float32."""
 
 
-class OpenVINO(_Runner):
+class OpenVINO(_Runtime):
     """Intel's runtime: it fuses what stands side by side, and runs on all threads of torch."""
 
     package = "openvino"
@@ -82,7 +93,7 @@ class OpenVINO(_Runner):
         return torch.from_numpy(self.compiled(x.detach().float().contiguous().numpy())[0].copy())
 
 
-class ONNXRuntime(_Runner):
+class ONNXRuntime(_Runtime):
     """The graph as ONNX, without half precision."""
 
     package = "onnxruntime"

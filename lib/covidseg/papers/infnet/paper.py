@@ -17,7 +17,7 @@ RIVALS = {
 }
 # Table II with one trunk for all: VGG16, of which public weights that know pictures are at hand (tools/edge_trunk.py).
 ON_VGG16, INFNET_VGG16 = " on VGG16", {"backbone": "vgg16", "wiring": "official_max"}
-FAIR = ("unet", "attention_unet")  # U-Net++ on VGG16 takes four times Inf-Net's time
+FAIR = ("unet", "attention_unet")  # U-Net++ there has 2.4 times Inf-Net's MACs, too many for a CPU
 # The networks of Table III, which name the kind of infection; a guided one reads a map of infection beside the slice.
 PLAIN, GUIDED = {"num_classes": 3, "in_channels": 3}, {"num_classes": 3, "in_channels": 6}
 GENTLE = 3e-4  # no BatchNorm: at the kit's own rates (Adam, 5e-3) its loss rises to thousands; measured on phantoms

@@ -72,7 +72,7 @@ INFNET_SHORT = replace(
 )  # fmt: skip
 INFNET_LONG = replace(
     INFNET_SHORT,
-    name="infnet_long",                            # ours: four times as long, 25 minutes of a core
+    name="infnet_long",                            # ours: four times as long, half an hour of a core
     lr=2e-4, epochs=80,                            # ours: a smaller rate, as the trunk has learned before
     precision="bf16",                              # ours: half the time on a CPU that has instructions for it
 )  # fmt: skip
